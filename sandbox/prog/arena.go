@@ -1,0 +1,226 @@
+package prog
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// call is a step as the child reads it. It holds no pointer of the Go heap.
+type call struct {
+	nr      uintptr
+	arg     [6]uintptr
+	want    int64
+	loopTo  uintptr
+	index   uint32
+	ignore  [3]uint16
+	slots   uint8 // bit i: arg[i] is the number of a slot
+	save    uint8 // slot + 1, 0 for none
+	loopArg int8  // -1 for none
+	stage   uint8
+	search  bool
+}
+
+// cloneArgs is struct clone_args of clone3(2), version 2 (Linux 5.7).
+type cloneArgs struct {
+	flags, pidfd, childTid, parentTid, exitSignal, stack, stackSize, tls, setTid, setTidSize, cgroup uint64
+}
+
+// head stands at the start of the arena. What init or the job writes while
+// both run has an owner, named behind it; the rest is written before the fork.
+type head struct {
+	slot      [maxSlots]int64 // each is written by the one list that saves it
+	stamp     [MaxStamps]int64
+	cloneInit cloneArgs
+	cloneJob  cloneArgs // init
+	pidfd     int32     // the kernel, in the clone of init
+	nInit     uint32
+	nJob      uint32
+	calls     *call  // init's list, the job's behind it
+	owned     uint32 // slots the runner bound to descriptors
+	keep      [maxKeep]span
+	top       uintptr // end of the address space
+	loop      reaper  // init
+	msg       struct {
+		msghdr
+		vec  iovec
+		ctrl [cmsgHead + 4*maxSlots]byte
+	} // init
+}
+
+type span struct{ lo, hi uintptr }
+
+const maxKeep = 4 // image, arena, stack, thread pointer
+
+// MaxStamps is the number of time stamps of a program.
+const MaxStamps = 16
+
+// An arena is the memory of one launch: head, calls, and what they point to.
+// It is shared with the child so that time stamps come back without a message.
+type arena struct {
+	mem  []byte
+	used uintptr
+}
+
+func (a *arena) head() *head { return (*head)(unsafe.Pointer(&a.mem[0])) }
+
+func (a *arena) at(off uintptr) uintptr { return uintptr(unsafe.Pointer(&a.mem[0])) + off }
+
+func (a *arena) alloc(n uintptr) uintptr {
+	off := (a.used + 7) &^ 7
+	a.used = off + n
+	return off
+}
+
+func (a *arena) bytes(b []byte) uintptr {
+	off := a.alloc(uintptr(len(b)))
+	copy(a.mem[off:], b)
+	return a.at(off)
+}
+
+func (a *arena) cstring(s string) uintptr {
+	off := a.alloc(uintptr(len(s)) + 1)
+	copy(a.mem[off:], s)
+	return a.at(off)
+}
+
+func (a *arena) word(off, v uintptr) { *(*uintptr)(unsafe.Pointer(&a.mem[off])) = v }
+
+// newArena lays p out in memory. The caller unmaps it.
+func newArena(p *Program) (*arena, error) {
+	size, err := p.size()
+	if err != nil {
+		return nil, err
+	}
+	page := uintptr(os.Getpagesize())
+	size = (size + page - 1) &^ (page - 1)
+	mem, err := unix.Mmap(-1, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, os.NewSyscallError("mmap", err)
+	}
+	a := &arena{mem: mem}
+	a.alloc(unsafe.Sizeof(head{}))
+	h := a.head()
+	n := uintptr(len(p.Init) + len(p.Job))
+	table := a.alloc(n * unsafe.Sizeof(call{}))
+	h.nInit, h.nJob = uint32(len(p.Init)), uint32(len(p.Job))
+	h.calls = (*call)(unsafe.Pointer(&a.mem[table]))
+	calls := unsafe.Slice(h.calls, n)
+	for i := range p.Init {
+		a.put(&calls[i], &p.Init[i], i)
+	}
+	for i := range p.Job {
+		a.put(&calls[len(p.Init)+i], &p.Job[i], i)
+	}
+	for i := range h.slot {
+		h.slot[i] = -1
+	}
+	return a, nil
+}
+
+func (a *arena) put(c *call, s *Step, index int) {
+	*c = call{
+		nr: s.nr, want: s.want, loopArg: int8(s.loopArg), loopTo: uintptr(s.loopTo),
+		index: uint32(index), stage: uint8(s.Stage), search: s.search,
+	}
+	if s.saves {
+		c.save = uint8(s.save) + 1
+	}
+	for i, e := range s.ignore {
+		c.ignore[i] = uint16(e)
+	}
+	for i := 0; i < len(s.Args) && i < len(c.arg); i++ {
+		x := &s.Args[i]
+		switch x.kind {
+		case argSlot:
+			c.slots |= 1 << i
+			c.arg[i] = uintptr(x.n)
+		case argBytes:
+			c.arg[i] = a.bytes(x.data)
+		case argString:
+			c.arg[i] = a.cstring(x.str)
+		case argStrings:
+			c.arg[i] = a.vector(x.list)
+		case argFilter:
+			c.arg[i] = a.filter(x.data)
+		default:
+			c.arg[i] = uintptr(x.n)
+		}
+	}
+	if s.nr > opBase { // the slots behind a mask are for the reader only
+		c.slots = 0
+	}
+}
+
+func (a *arena) vector(list []string) uintptr {
+	v := a.alloc(uintptr(len(list)+1) * ptrSize)
+	for i, s := range list {
+		a.word(v+uintptr(i)*ptrSize, a.cstring(s))
+	}
+	return a.at(v)
+}
+
+// filter lays out struct sock_fprog {unsigned short len; struct sock_filter *filter}.
+func (a *arena) filter(bpf []byte) uintptr {
+	code := a.bytes(bpf)
+	f := a.alloc(2 * ptrSize)
+	*(*uint16)(unsafe.Pointer(&a.mem[f])) = uint16(len(bpf) / 8)
+	a.word(f+ptrSize, code)
+	return a.at(f)
+}
+
+const (
+	ptrSize = unsafe.Sizeof(uintptr(0))
+	pad     = 8 // most that alignment adds to one allocation
+)
+
+// ErrNUL reports a string with a NUL byte, which no system call can take.
+var ErrNUL = errors.New("string holds a NUL byte")
+
+// maxArena bounds one launch: the kernel takes at most 6 MiB of arguments and
+// environment (bprm_stack_limits in fs/exec.c), the rest is far smaller.
+const maxArena = 64 << 20
+
+// ErrTooBig reports a program that no execve could take anyway.
+var ErrTooBig = errors.New("arguments, environment and files together are too big")
+
+// size returns the bytes that p needs and checks what put relies on.
+func (p *Program) size() (uintptr, error) {
+	if slots := int(slotFirstFree) + len(p.names); slots > maxSlots {
+		return 0, fmt.Errorf("bug: program uses %d slots of %d", slots, maxSlots)
+	}
+	n := unsafe.Sizeof(head{}) + pad + uintptr(len(p.Init)+len(p.Job))*unsafe.Sizeof(call{}) + pad
+	for _, l := range [2][]Step{p.Init, p.Job} {
+		for i := range l {
+			for j := range l[i].Args {
+				m, err := l[i].Args[j].size()
+				if err != nil {
+					return 0, fmt.Errorf("%s: %w", p.Text(l[i], false), err)
+				}
+				n += m
+			}
+		}
+	}
+	if n > maxArena {
+		return 0, ErrTooBig
+	}
+	return n, nil
+}
+
+func (x *Arg) size() (uintptr, error) {
+	n := uintptr(len(x.data)) + uintptr(len(x.str)) + 3*ptrSize + pad
+	if strings.IndexByte(x.str, 0) >= 0 {
+		return 0, ErrNUL
+	}
+	for _, s := range x.list {
+		if strings.IndexByte(s, 0) >= 0 {
+			return 0, ErrNUL
+		}
+		n += uintptr(len(s)) + 1 + ptrSize + 2*pad
+	}
+	return n, nil
+}

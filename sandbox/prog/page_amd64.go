@@ -1,0 +1,4 @@
+package prog
+
+// stackPage is a multiple of every page size of the architecture.
+const stackPage = 4096

@@ -1,0 +1,133 @@
+package prog_test
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/sandbox/prog"
+	"github.com/jailrun/jailrun/tests/rootless"
+)
+
+func TestMain(m *testing.M) { rootless.Main(m) }
+
+const allNamespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET
+
+// minimal is a launch without a root of its own: maps, fork, scrub, exec.
+func minimal(argv ...string) *prog.Program {
+	p := &prog.Program{Flags: allNamespaces, FlagsText: "…"}
+	f := p.Slot("file")
+	out := prog.Slot(p.Slot("stdout"))
+	for _, w := range []struct{ path, text string }{
+		{"/proc/self/setgroups", "deny"},
+		{"/proc/self/uid_map", "0 " + strconv.Itoa(os.Getuid()) + " 1\n"},
+		{"/proc/self/gid_map", "0 " + strconv.Itoa(os.Getgid()) + " 1\n"},
+	} {
+		p.AddInit(prog.StageIdentity, prog.Open(w.path, unix.O_WRONLY, "O_WRONLY", 0, f),
+			prog.Write(f, []byte(w.text), w.text), prog.Close(f))
+	}
+	mask := make([]byte, 8)
+	mask[2] = 1 // SIGCHLD is 17: bit 16
+	p.AddInit(prog.StageFork,
+		prog.Call("signalfd4", unix.SYS_SIGNALFD4, prog.Int(-1), prog.Data(mask, "{SIGCHLD}"), prog.Int(8), prog.Int(unix.SFD_CLOEXEC|unix.SFD_NONBLOCK)).Save(prog.SlotSignals),
+		prog.Call("eventfd2", unix.SYS_EVENTFD2, prog.Int(0), prog.Int(unix.EFD_CLOEXEC)).Save(prog.SlotGate),
+		prog.Scrub(),
+		prog.Fork(),
+	)
+	p.AddInit(prog.StageScrub,
+		prog.Write(prog.SlotGate, []byte{1, 0, 0, 0, 0, 0, 0, 0}, "1"),
+		prog.KeepOnly(prog.SlotCtl, prog.SlotSignals),
+		prog.Reap())
+	buf := make([]byte, 8)
+	p.AddJob(prog.StageExec,
+		prog.Call("read", unix.SYS_READ, prog.Fd(prog.SlotGate), prog.Data(buf, "gate"), prog.Int(8)).Want(8),
+		prog.Dup(out, 1, 0, "0"),
+		prog.Call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, prog.Int(unix.SIG_SETMASK), prog.Data(buf, "{}"), prog.Nil(), prog.Int(8)),
+		prog.Call("execve", unix.SYS_EXECVE, prog.Str(argv[0]), prog.Strings(argv, ""), prog.Strings([]string{"A=b"}, "")),
+	)
+	return p
+}
+
+type launched struct {
+	*prog.Process
+	status, ctl, out *os.File
+}
+
+func start(t *testing.T, p *prog.Program, out prog.Slot) launched {
+	t.Helper()
+	sr, sw, err := os.Pipe()
+	require.NoError(t, err)
+	or, ow, err := os.Pipe()
+	require.NoError(t, err)
+	ctl, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	proc, err := p.Start([]prog.Binding{
+		{Slot: prog.SlotStatus, Fd: int(sw.Fd())}, {Slot: prog.SlotCtl, Fd: ctl[1]}, {Slot: out, Fd: int(ow.Fd())},
+	})
+	require.NoError(t, err)
+	sw.Close()
+	ow.Close()
+	unix.Close(ctl[1])
+	l := launched{proc, sr, os.NewFile(uintptr(ctl[0]), "ctl"), or}
+	t.Cleanup(func() { l.ctl.Close(); l.PidFd.Close(); _ = l.Release() })
+	return l
+}
+
+func (l launched) end(t *testing.T) (status, out string, r prog.Report) {
+	t.Helper()
+	s, err := io.ReadAll(l.status)
+	require.NoError(t, err)
+	o, err := io.ReadAll(l.out)
+	require.NoError(t, err)
+	buf := make([]byte, 1024)
+	n, err := l.ctl.Read(buf)
+	if err == nil {
+		r, err = prog.ParseReport(buf[:n])
+		require.NoError(t, err)
+	}
+	var si unix.Siginfo
+	require.NoError(t, unix.Waitid(unix.P_PIDFD, int(l.PidFd.Fd()), &si, unix.WEXITED|unix.WALL, nil))
+	return string(s), string(o), r
+}
+
+func TestLaunch(t *testing.T) {
+	require.NotZero(t, os.Geteuid())
+	p := minimal("/bin/sh", "-c", "echo pid $$ uid $(id -u); exit 7")
+	l := start(t, p, p.SlotNamed("stdout"))
+	status, out, r := l.end(t)
+	require.Empty(t, status)
+	require.Equal(t, "pid 2 uid 0\n", out)
+	require.NotNil(t, r.Exit)
+	require.Equal(t, 7, r.Exit.Status.ExitStatus())
+}
+
+func TestExecFails(t *testing.T) {
+	p := minimal("/no/such/program")
+	l := start(t, p, p.SlotNamed("stdout"))
+	status, _, _ := l.end(t)
+	f, err := prog.ParseFailure([]byte(status))
+	require.NoError(t, err)
+	require.Equal(t, unix.ENOENT, f.Errno)
+	require.True(t, f.InJob)
+	s, ok := p.Step(f)
+	require.True(t, ok)
+	require.Equal(t, "execve", s.Name)
+	var b bytes.Buffer
+	require.NoError(t, p.Print(&b, false))
+	require.Contains(t, b.String(), "no/such/program")
+}
+
+func TestMany(t *testing.T) {
+	for range 200 {
+		p := minimal("/bin/true")
+		l := start(t, p, p.SlotNamed("stdout"))
+		status, _, r := l.end(t)
+		require.Empty(t, status)
+		require.Zero(t, r.Exit.Status)
+	}
+}

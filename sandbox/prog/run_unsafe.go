@@ -1,0 +1,244 @@
+package prog
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Everything in this file runs in the forked child: nothing here may allocate,
+// grow the stack, take a lock, or call what does. Nothing may be instrumented
+// by the race detector, whose memory init unmaps. Locals are few, because all
+// frames together must fit the runtime's limit for nosplit chains.
+
+// rawLaunch clones init. It returns only in the runner.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+//go:noinline
+func rawLaunch(h *head) (pid uintptr, errno syscall.Errno) {
+	var mark byte
+	keepStack(h, uintptr(unsafe.Pointer(&mark)))
+	keepThreadPointer(h)
+	if h.slot[SlotInitGroup] >= 0 {
+		h.cloneInit.cgroup = uint64(h.slot[SlotInitGroup])
+		h.cloneInit.flags |= unix.CLONE_INTO_CGROUP
+	}
+	pid, _, errno = syscall.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&h.cloneInit)), unsafe.Sizeof(h.cloneInit), 0)
+	if errno == syscall.ENOSYS && h.slot[SlotInitGroup] < 0 {
+		// An outer filter may refuse clone3, whose flags it cannot read.
+		// The third argument is where CLONE_PIDFD stores the descriptor.
+		pid, _, errno = syscall.RawSyscall6(unix.SYS_CLONE, uintptr(h.cloneInit.flags), 0, uintptr(h.cloneInit.pidfd), 0, 0, 0)
+	}
+	if errno != 0 || pid != 0 {
+		return pid, errno
+	}
+	interpret(h)
+	return 0, 0
+}
+
+// interpret walks over init's list and, from the fork of the job on and in the
+// job's process, over the job's list. It does not return.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func interpret(h *head) {
+	var (
+		c      = h.calls
+		n      = h.nInit
+		inJob  uint8
+		denied syscall.Errno // an earlier execve candidate that exists but may not run
+	)
+	for ; n > 0; n, c = n-1, (*call)(unsafe.Add(unsafe.Pointer(c), unsafe.Sizeof(call{}))) {
+		var r uintptr
+		var errno syscall.Errno
+		switch c.nr {
+		case opStamp:
+			stamp(&h.stamp[c.arg[0]])
+		case opKeepOnly:
+			errno = keepOnly(h, uint32(c.arg[0]))
+		case opSendFds:
+			errno = sendReady(h, uint32(c.arg[0]))
+		case opScrub:
+			errno = scrub(h)
+		case opReap:
+			reap(h)
+		case opFork:
+			if h.slot[SlotJobGroup] >= 0 {
+				h.cloneJob.cgroup = uint64(h.slot[SlotJobGroup])
+				h.cloneJob.flags |= unix.CLONE_INTO_CGROUP
+			}
+			r, _, errno = syscall.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&h.cloneJob)), unsafe.Sizeof(h.cloneJob), 0)
+			if errno == syscall.ENOSYS && h.slot[SlotJobGroup] < 0 {
+				r, _, errno = syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+			}
+			if errno == 0 && r == 0 {
+				inJob = 1
+				c = (*call)(unsafe.Add(unsafe.Pointer(h.calls), uintptr(h.nInit-1)*unsafe.Sizeof(call{})))
+				n = h.nJob + 1
+				continue
+			}
+			h.slot[SlotMain] = int64(r)
+		default:
+			r, errno = perform(h, c)
+		}
+		if errno != 0 {
+			if c.search && (errno == syscall.ENOENT || errno == syscall.ENOTDIR || errno == syscall.EACCES) {
+				if errno == syscall.EACCES {
+					denied = errno
+				}
+				continue
+			}
+			if ignored(c, errno) {
+				continue
+			}
+			if errno == syscall.ENOENT && denied != 0 {
+				errno = denied
+			}
+			fail(h, c, inJob, errno)
+		}
+		if c.want >= 0 && int64(r) != c.want {
+			fail(h, c, inJob, syscall.EIO)
+		}
+		if c.save != 0 {
+			h.slot[c.save-1] = int64(r)
+		}
+	}
+	exit(1)
+}
+
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func ignored(c *call, errno syscall.Errno) bool {
+	e := uint16(errno)
+	return e == c.ignore[0] || e == c.ignore[1] || e == c.ignore[2]
+}
+
+// perform makes the system call of c, as often as its loop says.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func perform(h *head, c *call) (r uintptr, errno syscall.Errno) {
+	a := c.arg
+	for i := range a {
+		if c.slots&(1<<i) != 0 {
+			a[i] = uintptr(h.slot[a[i]])
+		}
+	}
+	for {
+		r, _, errno = syscall.RawSyscall6(c.nr, a[0], a[1], a[2], a[3], a[4], a[5])
+		if c.loopArg < 0 || a[c.loopArg] >= c.loopTo || errno != 0 && !ignored(c, errno) {
+			return r, errno
+		}
+		a[c.loopArg]++
+	}
+}
+
+// fail sends the failure and ends the process. When init fails after the
+// fork, its end takes the job with it.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func fail(h *head, c *call, inJob uint8, errno syscall.Errno) {
+	m := struct {
+		kind         uint32
+		inJob, stage uint8
+		_            uint16
+		index, errno uint32
+	}{kind: kindFailure, inJob: inJob, stage: c.stage, index: c.index, errno: uint32(errno)}
+	syscall.RawSyscall(unix.SYS_WRITE, uintptr(h.slot[SlotStatus]), uintptr(unsafe.Pointer(&m)), failureSize)
+	exit(1)
+}
+
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func exit(code uintptr) {
+	for {
+		syscall.RawSyscall(unix.SYS_EXIT_GROUP, code, 0, 0)
+	}
+}
+
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func stamp(to *int64) {
+	var ts [2]int64
+	syscall.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&ts)), 0)
+	*to = ts[0]*1e9 + ts[1]
+}
+
+// keepOnly closes all descriptors but those of the slots in mask: really
+// closed, not marked, because this image may never exec (CVE-2024-21626 is
+// what an open directory does). It goes upwards over the kept numbers.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func keepOnly(h *head, mask uint32) syscall.Errno {
+	low := int64(0)
+	for {
+		next := int64(1) << 31
+		for i := range h.slot {
+			if mask&(1<<i) != 0 && h.slot[i] >= low && h.slot[i] < next {
+				next = h.slot[i]
+			}
+		}
+		if next > low {
+			if _, _, errno := syscall.RawSyscall(unix.SYS_CLOSE_RANGE, uintptr(low), uintptr(next-1), 0); errno != 0 {
+				return errno
+			}
+		}
+		if next == 1<<31 {
+			return 0
+		}
+		low = next + 1
+	}
+}
+
+type (
+	iovec  struct{ base, len uintptr }
+	msghdr struct {
+		name    uintptr
+		nameLen uint64
+		iov     uintptr
+		iovLen  uintptr
+		ctrl    uintptr
+		ctrlLen uintptr
+		flags   uint64
+	}
+)
+
+const cmsgHead = 16
+
+// sendReady sends a Ready message with the descriptors of the slots in mask.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func sendReady(h *head, mask uint32) syscall.Errno {
+	kind := uint32(kindReady)
+	m := &h.msg
+	m.vec = iovec{uintptr(unsafe.Pointer(&kind)), 4}
+	m.msghdr.iov, m.msghdr.iovLen = uintptr(unsafe.Pointer(&m.vec)), 1
+	n := uintptr(cmsgHead)
+	for i := range h.slot {
+		if mask&(1<<i) != 0 {
+			*(*int32)(unsafe.Pointer(&m.ctrl[n])) = int32(h.slot[i])
+			n += 4
+		}
+	}
+	if n > cmsgHead {
+		*(*uint64)(unsafe.Pointer(&m.ctrl[0])) = uint64(n)
+		*(*[2]int32)(unsafe.Pointer(&m.ctrl[8])) = [2]int32{unix.SOL_SOCKET, unix.SCM_RIGHTS}
+		m.msghdr.ctrl, m.msghdr.ctrlLen = uintptr(unsafe.Pointer(&m.ctrl[0])), n
+	}
+	_, _, errno := syscall.RawSyscall(unix.SYS_SENDMSG, uintptr(h.slot[SlotCtl]), uintptr(unsafe.Pointer(&m.msghdr)), unix.MSG_NOSIGNAL)
+	return errno
+}

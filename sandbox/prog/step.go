@@ -1,0 +1,156 @@
+package prog
+
+import "golang.org/x/sys/unix"
+
+// A Stage is a named part of a launch; errors and time stamps refer to it.
+type Stage uint8
+
+// The stages in the order in which they run.
+const (
+	StageClone    Stage = iota // the fork of init with its namespaces
+	StageIdentity              // id maps, and becoming the mapped root
+	StageRoot                  // the new root file system and pivot_root
+	StageDev                   // /dev
+	StageProc                  // /proc and its masks
+	StageNet                   // loopback
+	StageFork                  // the fork of the job
+	StageScrub                 // init gives up memory, descriptors, rights
+	StageLimits                // group, rlimits, namespace limits
+	StageConfine               // capabilities, no_new_privs, filter
+	StageExec                  // execve of the job's program
+	nStages
+)
+
+var stageNames = [nStages]string{
+	"clone", "identity", "root", "dev", "proc", "net", "fork", "scrub", "limits", "confine", "exec",
+}
+
+// String returns the stage's name, as errors and `jailrun plan` print it.
+func (s Stage) String() string {
+	if s < nStages {
+		return stageNames[s]
+	}
+	return "unknown stage"
+}
+
+// A Slot is a register of the program: a descriptor the runner passes in, or
+// the result of an earlier step.
+type Slot uint8
+
+// The slots that the interpreter itself uses. Those which a program does not
+// bind or save hold no descriptor.
+const (
+	SlotStatus    Slot = iota // write end of the status pipe, close-on-exec
+	SlotCtl                   // init's end of the ctl socket pair (SOCK_SEQPACKET)
+	SlotSignals               // signalfd for SIGCHLD, made by a step of init
+	SlotGate                  // eventfd on which the job waits for init
+	SlotMain                  // pid of the job's main process, inside
+	SlotInitGroup             // directory of the group init is cloned into
+	SlotJobGroup              // directory of the group the job is cloned into
+	slotFirstFree
+)
+
+const maxSlots = 32
+
+// An Arg is one argument of a step.
+type Arg struct {
+	kind argKind
+	n    uint64
+	data []byte
+	str  string
+	list []string
+	text string // how it prints; "" means by kind
+}
+
+type argKind uint8
+
+const (
+	argInt     argKind = iota
+	argOctal           // a number that prints in octal
+	argSlot            // the value of slot n
+	argBytes           // pointer to a copy of data
+	argString          // pointer to a copy of str with a NUL behind it
+	argStrings         // pointer to a NULL-terminated array of C strings
+	argFilter          // pointer to a struct sock_fprog over data
+)
+
+// Int is a plain number.
+func Int(n int) Arg { return Arg{n: uint64(n)} }
+
+// Bits is a number that prints as text, as `MS_BIND|MS_REC` does.
+func Bits(n uint64, text string) Arg { return Arg{n: n, text: text} }
+
+// Nil is a null pointer.
+func Nil() Arg { return Arg{text: "NULL"} }
+
+// At is AT_FDCWD.
+func At() Arg { return Arg{n: atFdcwd, text: "AT_FDCWD"} }
+
+const atFdcwd = 1<<64 - 100 // -100 as the register holds it
+
+// Fd is the value of a slot.
+func Fd(s Slot) Arg { return Arg{kind: argSlot, n: uint64(s)} }
+
+// Str is a C string; s must not hold a NUL (see [Program.Start]).
+func Str(s string) Arg { return Arg{kind: argString, str: s} }
+
+// Hidden is a C string whose content may be a secret: it prints as hidden
+// unless secrets are asked for.
+func Hidden(s string) Arg { return Arg{kind: argString, str: s, text: "…"} }
+
+// Data is a block of memory that prints as text.
+func Data(b []byte, text string) Arg { return Arg{kind: argBytes, data: b, text: text} }
+
+// Strings is an argument or environment vector.
+func Strings(list []string, text string) Arg { return Arg{kind: argStrings, list: list, text: text} }
+
+// Filter is a struct sock_fprog over a compiled filter.
+func Filter(bpf []byte, text string) Arg { return Arg{kind: argFilter, data: bpf, text: text} }
+
+// A Step is one system call of a launch, or one operation beside them.
+type Step struct {
+	Stage Stage
+	Name  string // of the system call or operation
+	Args  []Arg
+	Note  string // why it is there, for readers of the plan; may be empty
+
+	nr      uintptr
+	save    Slot // where the result goes; only if saves
+	saves   bool //
+	ignore  []unix.Errno
+	want    int64 // exact result wanted, -1 for any
+	loopArg int   // argument that counts up, -1 for none
+	loopTo  uint64
+	search  bool // one of several execve candidates: go on when not found
+}
+
+// Call makes a step of one system call.
+func Call(name string, nr uintptr, args ...Arg) Step {
+	return Step{Name: name, nr: nr, Args: args, want: -1, loopArg: -1}
+}
+
+// Save puts the step's result into slot s.
+func (s Step) Save(to Slot) Step { s.save, s.saves = to, true; return s }
+
+// Ignore lists up to three errnos that do not fail the launch.
+func (s Step) Ignore(e ...unix.Errno) Step { s.ignore = e; return s }
+
+// Want fails the launch with EIO unless the call returns exactly n.
+func (s Step) Want(n int) Step { s.want = int64(n); return s }
+
+// Loop repeats the call with argument arg counting up to and including last.
+func (s Step) Loop(arg int, last uint64) Step { s.loopArg, s.loopTo = arg, last; return s }
+
+// Because attaches the reason that the plan prints behind the step.
+func (s Step) Because(note string) Step { s.Note = note; return s }
+
+// Operations beside system calls. Their numbers lie above any system call.
+const (
+	opBase     = 1 << 20
+	opStamp    = opBase + iota // arg0: index of the time stamp
+	opFork                     // fork the job; the child goes on with the job's list
+	opKeepOnly                 // arg0: bit mask of slots whose descriptors stay open
+	opSendFds                  // arg0: bit mask of slots to send with a Ready message
+	opScrub                    // unmap all but the program, its table and the stack
+	opReap                     // the loop of pid 1; never returns
+)
