@@ -27,8 +27,8 @@ func Auto(caller uint32, subs []SubRange) (Map, error) {
 	next, text := uint32(1), len(m.Kernel())
 	for _, s := range subs {
 		r := Range{Inside: next, Outside: s.First, Count: s.Count}
-		text += len(r.String()) + 1
-		if len(m) == MaxLines || text > maxText {
+		line := len(r.String()) + 1
+		if len(m) == MaxLines || text+line > maxText {
 			break
 		}
 		// An accepted range ends at MaxID at the latest: next cannot wrap
@@ -36,6 +36,7 @@ func Auto(caller uint32, subs []SubRange) (Map, error) {
 		if m.accepts(r) == nil {
 			m = append(m, r)
 			next += s.Count
+			text += line
 		}
 	}
 	if len(m) == 1 {
