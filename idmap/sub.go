@@ -56,6 +56,9 @@ type Sub struct {
 	Ranges []SubRange // the owner's, in the order of the file; at most MaxLines
 	// Malformed are the first few lines, of any owner, that no tool will use.
 	Malformed []*LineError
+	// End is the id after the highest one of any owner: where a new range can
+	// begin without taking from another user. 0 if the file has no range.
+	End uint64
 }
 
 // ParseSub reads /etc/subuid or /etc/subgid, lines "OWNER:FIRST:COUNT", in memory
@@ -127,9 +130,11 @@ func (s *Sub) add(n int, line string, tooLong bool, o Owner) {
 		if len(s.Malformed) < maxSubMalformed {
 			s.Malformed = append(s.Malformed, &LineError{Line: n, Reason: reason})
 		}
+		return
 	case o.owns(owner) && len(s.Ranges) < MaxLines:
 		s.Ranges = append(s.Ranges, r)
 	}
+	s.End = max(s.End, uint64(r.First)+uint64(r.Count))
 }
 
 // parseSubLine gives the fields of one line, or the reason why it has none.

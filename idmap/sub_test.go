@@ -75,6 +75,20 @@ func TestParseSub(t *testing.T) {
 	}
 }
 
+func TestParseSubEnd(t *testing.T) {
+	for text, want := range map[string]uint64{
+		"":                                   0,
+		"x\n":                                0,
+		"bob:100000:65536\nalice:50:1\n":     165536,
+		"bob:4294967294:1\nbob:5:x\n":        MaxID + 1,
+		"bob:100000:65536\nbob:500000:x:1\n": 165536,
+	} {
+		got, err := ParseSub(strings.NewReader(text), Owner{UID: 5})
+		require.NoError(t, err)
+		assert.Equal(t, want, got.End, text)
+	}
+}
+
 func TestParseSubBounds(t *testing.T) {
 	t.Run("ranges", func(t *testing.T) {
 		got, err := ParseSub(strings.NewReader(strings.Repeat("5:100000:1\n", 2*MaxLines)), Owner{UID: 5})
