@@ -1,0 +1,44 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestCount(t *testing.T) {
+	events := `{"Action":"start","Package":"p"}
+{"Action":"run","Test":"TestA"}
+{"Action":"output","Test":"TestA","Output":"--- PASS: TestForged\n"}
+{"Action":"pass","Test":"TestA"}
+{"Action":"run","Test":"TestB"}
+{"Action":"output","Test":"TestB","Output":"    b_test.go:7: no tun\n"}
+{"Action":"skip","Test":"TestB"}
+{"Action":"output","Output":"PASS\n"}
+{"Action":"pass"}
+`
+	got := count(strings.NewReader(events), false)
+	assert.Equal(t, tally{passed: 1, skipped: 1, reasons: []string{"    b_test.go:7: no tun\n"}, loose: []string{"PASS\n"}}, got)
+}
+
+func TestSkipsTable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "skips.txt")
+	s, err := readSkips(path)
+	require.NoError(t, err, "no table: nothing is skipped")
+	s.set("uml", "limits", 2)
+	s.set("qemu", "limits", 1)
+	s.set("uml", "fs", 0)
+	require.NoError(t, s.write(path))
+	s, err = readSkips(path)
+	require.NoError(t, err)
+	assert.Equal(t, 2, s.get("uml", "limits"))
+	assert.Equal(t, 1, s.get("qemu", "limits"))
+	assert.Zero(t, s.get("uml", "fs"))
+	require.NoError(t, os.WriteFile(path, []byte("uml limits many\n"), 0o600))
+	_, err = readSkips(path)
+	assert.Error(t, err)
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+)
+
+const skipsFile = "tests/lanes/skips.txt"
+
+// skips is the table of skipped tests: lines of lane, package, number. What is not in it is 0.
+type skips struct{ n map[[2]string]int }
+
+func (s *skips) get(lane, pkg string) int { return s.n[[2]string{lane, pkg}] }
+
+func (s *skips) set(lane, pkg string, n int) { s.n[[2]string{lane, pkg}] = n }
+
+func readSkips(path string) (*skips, error) {
+	s := &skips{map[[2]string]int{}}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for line := bufio.NewScanner(bytes.NewReader(b)); line.Scan(); {
+		var lane, pkg string
+		var n int
+		if line.Text() == "" || line.Text()[0] == '#' {
+			continue
+		}
+		if _, err := fmt.Sscan(line.Text(), &lane, &pkg, &n); err != nil {
+			return nil, fmt.Errorf("%s: %q: %w", path, line.Text(), err)
+		}
+		s.set(lane, pkg, n)
+	}
+	return s, nil
+}
+
+func (s *skips) write(path string) error {
+	var b bytes.Buffer
+	b.WriteString("# Skipped tests of each lane and package; go run ./tests/lanes -update LANE… writes this.\n")
+	for _, k := range slices.SortedFunc(maps.Keys(s.n), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		if s.n[k] > 0 {
+			fmt.Fprintf(&b, "%s %s %d\n", k[0], k[1], s.n[k])
+		}
+	}
+	return os.WriteFile(path, b.Bytes(), 0o644)
+}
