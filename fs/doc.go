@@ -1,0 +1,25 @@
+// Package fs appends to a program the steps that make a job's root file system.
+//
+// The root is one tmpfs, bounded by the job's disk limit, that init mounts on a
+// directory of the host and pivots into at once: every later target is resolved
+// inside the new root, so no symbolic link can lead out of it, while the host
+// waits below [Old] until it is detached.
+//
+//	/                 tmpfs: size and inodes bound all writable areas together
+//	/usr /opt …       the host's, bound read-only with all below them
+//	/bin /lib …       as the host has them: symbolic links, or bound as well
+//	/etc              what programs need of the host's, the rest fabricated
+//	/dev              five devices, links, shm; read-only
+//	/proc             fresh, masked; init writes namespace limits, then it is
+//	                  made read-only by the job's own steps
+//	/tmp /home/job    directories of the tmpfs
+//	/work             the current directory: overlay, bound, or absent
+//
+// Decision: upper and work directory of overlays and the memory of /dev/shm lie
+// in directories below the tmpfs's /proc, which the proc file system then
+// covers: one tmpfs, one bound, and the job cannot reach behind its overlays.
+//
+// Decision: /proc is mounted without hidepid. The job sees init either way by
+// kill(2), and hidepid=2 would hide from the watchdog every process whose
+// program file its user may not read.
+package fs
