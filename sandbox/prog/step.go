@@ -154,3 +154,8 @@ const (
 	opScrub                    // unmap all but the program, its table and the stack
 	opReap                     // the loop of pid 1; never returns
 )
+
+// Search marks one of several candidates for execve: when its program does not
+// exist the next step is tried. If one exists that may not run, and none other
+// runs, the failure is that one's EACCES.
+func (s Step) Search() Step { s.search = true; return s }

@@ -1,0 +1,72 @@
+package sandbox
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/jailrun/jailrun/limits"
+)
+
+// A Cmd is one run of an untrusted program, in the shape of os/exec's. It must
+// not be copied or used again after Start. Different Cmds may run in different
+// goroutines at the same time.
+type Cmd struct {
+	Spec
+
+	// Stdin is the job's standard input; nil gives it none. It reaches the job
+	// through a pipe of ours, never as the descriptor itself.
+	Stdin io.Reader
+	// Stdout and Stderr receive the job's output; nil discards it, and it still
+	// counts against Limits.Output. If both are the same comparable value, at
+	// most one goroutine at a time calls Write.
+	Stdout, Stderr io.Writer
+
+	// Trace, if set, is told what happens, from the goroutine of Start or Wait.
+	Trace func(Event)
+
+	// Subtree is where the job's group is made; nil lets FindSubtree look, for
+	// this process's lifetime.
+	Subtree *limits.Subtree
+
+	run *run
+}
+
+// An Event is something that happened during a run.
+type Event struct {
+	Time  time.Time
+	Stage string        // of the launch, or "run"
+	Text  string        // what happened, lower case, no period
+	Took  time.Duration // 0 if it has no length
+}
+
+// Command returns a Cmd for the program and its arguments, with safe defaults.
+func Command(name string, arg ...string) *Cmd {
+	return &Cmd{Spec: Spec{Args: append([]string{name}, arg...)}}
+}
+
+// Run starts the job and waits for its end. See Start and Wait.
+func (c *Cmd) Run(ctx context.Context) (*Result, error) {
+	if err := c.Start(ctx); err != nil {
+		return c.failed(err), err
+	}
+	return c.Wait()
+}
+
+// Output runs the job and returns what it wrote to its standard output.
+func (c *Cmd) Output(ctx context.Context) ([]byte, *Result, error) {
+	if c.Stdout != nil {
+		return nil, nil, errStdoutSet
+	}
+	var b outputBuffer
+	c.Stdout = &b
+	r, err := c.Run(ctx)
+	return b.b, r, err
+}
+
+type outputBuffer struct{ b []byte }
+
+func (o *outputBuffer) Write(p []byte) (int, error) {
+	o.b = append(o.b, p...)
+	return len(p), nil
+}

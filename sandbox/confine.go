@@ -1,0 +1,134 @@
+package sandbox
+
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/fs"
+	"github.com/jailrun/jailrun/limits"
+	"github.com/jailrun/jailrun/sandbox/prog"
+	"github.com/jailrun/jailrun/sandbox/seccomp"
+)
+
+// Securebits, all locked: uid 0 is a name without power, nothing is kept over
+// a change of uid, no capability becomes ambient (capabilities(7)).
+const (
+	secureBits     = 0x01 | 0x02 | 0x04 | 0x08 | 0x20 | 0x40 | 0x80
+	secureBitsText = "NOROOT|NO_SETUID_FIXUP|NO_CAP_AMBIENT_RAISE|all locked"
+)
+
+// namespaceLimits are the sysctls below /proc/sys/user that the job's user
+// namespace sets for itself. Zero namespaces is a wall of its own against
+// nested ones, beside the filter. The inotify limits are charged up to the
+// caller, whose own programs would otherwise run dry.
+var namespaceLimits = [...]struct{ name, value string }{
+	{"max_user_namespaces", "0"}, {"max_mnt_namespaces", "0"}, {"max_pid_namespaces", "0"},
+	{"max_ipc_namespaces", "0"}, {"max_uts_namespaces", "0"}, {"max_net_namespaces", "0"},
+	{"max_cgroup_namespaces", "0"}, {"max_time_namespaces", "0"},
+	{"max_inotify_instances", "16"}, {"max_inotify_watches", "8192"},
+	{"max_fanotify_groups", "0"}, {"max_fanotify_marks", "0"},
+}
+
+// appendLimits adds what the job sets while it may: its group's namespace, the
+// limits of its user namespace, its priority for the OOM killer, its rlimits.
+func (pl *Plan) appendLimits(rl [limits.Resources]unix.Rlimit, f *facts) {
+	p := pl.Program
+	add := func(steps ...prog.Step) { p.AddJob(prog.StageLimits, steps...) }
+	add(prog.Call("setsid", unix.SYS_SETSID).Because("no terminal of the caller, no process group with him"))
+	file := p.Slot("sysctl")
+	if pl.joinGroup {
+		add(prog.Write(pl.procsSlot, []byte("0"), `"0"`).Because("enters its group: under foreign ids clone3 may not put it there"))
+	}
+	add(prog.Unshare(unix.CLONE_NEWCGROUP, "CLONE_NEWCGROUP").Because("its own group is the root it sees"))
+	for _, l := range namespaceLimits {
+		if l.name == "max_time_namespaces" && !f.timeNS {
+			continue
+		}
+		open := prog.Open("/proc/sys/user/"+l.name, unix.O_WRONLY, "O_WRONLY", 0, file)
+		add(open, prog.Write(file, []byte(l.value), l.value), prog.Close(file))
+	}
+	add(
+		prog.Open("/proc/self/oom_score_adj", unix.O_WRONLY, "O_WRONLY", 0, file),
+		prog.Write(file, []byte("1000"), "1000").Because("when memory is short the job goes first"),
+		prog.Close(file),
+		fs.SealProc(),
+	)
+	for i, l := range rl {
+		add(prog.SetLimit(i, rlimitNames[i], l))
+	}
+}
+
+var rlimitNames = [limits.Resources]string{
+	"RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_CORE", "RLIMIT_RSS", "RLIMIT_NPROC", "RLIMIT_NOFILE",
+	"RLIMIT_MEMLOCK", "RLIMIT_AS", "RLIMIT_LOCKS", "RLIMIT_SIGPENDING", "RLIMIT_MSGQUEUE", "RLIMIT_NICE", "RLIMIT_RTPRIO", "RLIMIT_RTTIME",
+}
+
+// appendConfine adds the job's loss of rights.
+func (pl *Plan) appendConfine(f *facts) {
+	add := func(steps ...prog.Step) { pl.Program.AddJob(prog.StageConfine, steps...) }
+	add(prog.Call("umask", unix.SYS_UMASK, prog.Bits(0o022, "022")))
+	add(dropBounding(), prog.Prctl(unix.PR_SET_SECUREBITS, "PR_SET_SECUREBITS", prog.Bits(secureBits, secureBitsText)))
+	if pl.identity.written {
+		u, g := int(pl.identity.job[0]), int(pl.identity.job[1])
+		add(
+			prog.Call("setresgid", unix.SYS_SETRESGID, prog.Int(g), prog.Int(g), prog.Int(g)),
+			prog.Call("setresuid", unix.SYS_SETRESUID, prog.Int(u), prog.Int(u), prog.Int(u)),
+		)
+	}
+	if f.keys {
+		add(prog.Call("keyctl", unix.SYS_KEYCTL, prog.Bits(unix.KEYCTL_JOIN_SESSION_KEYRING, "KEYCTL_JOIN_SESSION_KEYRING"), prog.Nil()).
+			Because("an empty keyring instead of the caller's"))
+	}
+	add(
+		capset(0, "none"),
+		prog.Prctl(unix.PR_SET_NO_NEW_PRIVS, "PR_SET_NO_NEW_PRIVS", prog.Int(1)),
+	)
+	pl.walls = append(pl.walls, Wall{Name: "capabilities"}, Wall{Name: "securebits"}, Wall{Name: "no_new_privs"},
+		Wall{Name: "nested_namespaces"}, Wall{Name: "init"})
+	if f.keys {
+		pl.walls = append(pl.walls, Wall{Name: "keyring"})
+	}
+}
+
+func dropBounding() prog.Step {
+	return prog.Prctl(unix.PR_CAPBSET_DROP, "PR_CAPBSET_DROP", prog.Int(0)).Loop(1, 63).Ignore(unix.EINVAL).
+		Because("EINVAL above the last capability this kernel knows")
+}
+
+// capset sets the permitted and effective sets to mask and empties the others;
+// the ambient set follows the inheritable one.
+func capset(mask uint32, text string) prog.Step {
+	head := make([]byte, 8)
+	binary.NativeEndian.PutUint32(head, unix.LINUX_CAPABILITY_VERSION_3)
+	data := make([]byte, 24) // two of {effective, permitted, inheritable}
+	binary.NativeEndian.PutUint32(data, mask)
+	binary.NativeEndian.PutUint32(data[4:], mask)
+	return prog.Call("capset", unix.SYS_CAPSET, prog.Data(head, "version 3"), prog.Data(data, text))
+}
+
+// loadFilter must be the last step before execve: every later call would have
+// to be allowed to the job as well.
+func loadFilter(bpf []byte, name string) prog.Step {
+	return prog.Call("seccomp", unix.SYS_SECCOMP, prog.Bits(1, "SECCOMP_SET_MODE_FILTER"), prog.Int(0), prog.Filter(bpf, name))
+}
+
+// appendScrub adds init's own loss of rights, after the fork of the job and
+// before the gate opens: it runs beside the job's steps, on another CPU.
+func (pl *Plan) appendScrub(keep ...prog.Slot) {
+	kept := append([]prog.Slot{prog.SlotCtl, prog.SlotSignals}, keep...)
+	pl.Program.AddInit(prog.StageScrub,
+		prog.KeepOnly(append(kept, prog.SlotStatus, prog.SlotGate)...),
+		prog.Prctl(unix.PR_SET_NAME, "PR_SET_NAME", prog.Str("jailrun-init")),
+		prog.Prctl(unix.PR_SET_DUMPABLE, "PR_SET_DUMPABLE", prog.Int(0)).
+			Because("the job can neither ptrace init nor read its /proc entries"),
+		dropBounding(),
+		capset(1<<unix.CAP_KILL, "CAP_KILL").Because("to end what the job leaves, also under another uid"),
+		prog.Prctl(unix.PR_SET_NO_NEW_PRIVS, "PR_SET_NO_NEW_PRIVS", prog.Int(1)),
+		loadFilter(seccomp.Init(), "init"),
+		prog.Write(prog.SlotGate, []byte{1, 0, 0, 0, 0, 0, 0, 0}, "1").Because("the job may go on"),
+		prog.Close(prog.SlotGate),
+		prog.Close(prog.SlotStatus),
+		prog.Reap(),
+	)
+}

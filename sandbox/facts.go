@@ -1,0 +1,95 @@
+package sandbox
+
+import (
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/fs"
+	"github.com/jailrun/jailrun/limits"
+)
+
+// facts is what a plan needs to know of the caller and the host. It is read
+// once per launch and is plain data: a plan is a pure function of a Spec and
+// of facts.
+type facts struct {
+	uid, gid int
+	groups   []int
+	dir      string // Spec.Dir, absolute and free of symbolic links; "" if it cannot be seen
+	dirErr   error
+	home     string // the caller's; "" as root, which reads no variables
+	exe      string // our own program
+	host     fs.Host
+	hard     [limits.Resources]unix.Rlimit
+
+	userXattr bool // tmpfs has user.* attributes, so an overlay on it works (Linux 6.6)
+	timeNS    bool // the kernel has time namespaces
+	keys      bool // the kernel has keyrings
+}
+
+func survey(s *Spec) (*facts, error) {
+	f := &facts{uid: os.Geteuid(), gid: os.Getegid()}
+	var err error
+	if f.groups, err = os.Getgroups(); err != nil {
+		return nil, os.NewSyscallError("getgroups", err)
+	}
+	if f.dir, f.dirErr = currentDir(s.Dir); f.dirErr != nil && s.Dir != "" {
+		return nil, f.dirErr
+	}
+	if f.uid != 0 {
+		f.home = filepath.Clean("/" + os.Getenv("HOME"))
+	}
+	f.exe, _ = os.Readlink("/proc/self/exe") // only to keep it out of what is shown
+	if f.host, err = fs.Survey(s.composed()); err != nil {
+		return nil, err
+	}
+	if f.hard, err = limits.HardLimits(); err != nil {
+		return nil, err
+	}
+	f.userXattr = tmpfsHasUserXattr()
+	f.timeNS = unix.Faccessat(unix.AT_FDCWD, "/proc/self/ns/time", unix.F_OK, 0) == nil
+	f.keys = unix.Faccessat(unix.AT_FDCWD, "/proc/keys", unix.F_OK, 0) == nil
+	return f, nil
+}
+
+func (s *Spec) composed() bool { return s.Rootfs == "" || s.Rootfs == "host" }
+
+// currentDir resolves the directory that is taken as current. The kernel's own
+// answer has no symbolic links in it.
+func currentDir(dir string) (string, error) {
+	if dir != "" {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return "", err
+		}
+		if abs, err = filepath.EvalSymlinks(abs); err != nil {
+			return "", err
+		}
+		st, err := os.Stat(abs)
+		if err == nil && !st.IsDir() {
+			err = &os.PathError{Op: "open", Path: dir, Err: unix.ENOTDIR}
+		}
+		return abs, err
+	}
+	wd, err := unix.Getwd()
+	if err != nil {
+		return "", os.NewSyscallError("getcwd", err)
+	}
+	if wd == "" || wd[0] != '/' { // "(unreachable)…"
+		return "", &os.PathError{Op: "getcwd", Path: wd, Err: unix.ENOENT}
+	}
+	return wd, nil
+}
+
+// tmpfsHasUserXattr tries it on a memfd, which is a file of the kernel's own
+// tmpfs. Without user attributes an overlay on a tmpfs mounts and then fails:
+// rm -rf gives EIO, mkdir in its place EEXIST.
+func tmpfsHasUserXattr() bool {
+	fd, err := unix.MemfdCreate("jailrun-probe", unix.MFD_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	return unix.Fsetxattr(fd, "user.overlay.probe", []byte("y"), 0) == nil
+}

@@ -1,0 +1,203 @@
+package sandbox
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/limits"
+)
+
+// Version is jailrun's own, as results name it; the build sets it.
+var Version = "devel"
+
+// Wait waits for the job that Start started, and for its output to be passed
+// on. Nothing of the job is left when it returns. The error is nil whatever
+// the job did; it is an *[Error] when jailrun failed, and the Result's verdict
+// is then error. The Result is never nil.
+func (c *Cmd) Wait() (*Result, error) {
+	r := c.run
+	if r == nil || r.proc == nil {
+		err := wrap("wait", errNotStarted)
+		return c.failed(err), err
+	}
+	err := r.supervise()
+	if r.input != nil {
+		// Its goroutine may still sit in a reader of the caller's.
+		err = errors.Join(err, r.input.stop())
+	}
+	var failure *Error
+	if err != nil {
+		failure = wrap("run", err)
+		r.force()
+	}
+	return r.finish(failure)
+}
+
+// finish collects the evidence, undoes what the run made, and decides.
+func (r *run) finish(failure *Error) (*Result, error) {
+	e := r.evidence(failure)
+	res := r.result(&e)
+	r.undo.run(&r.leftovers)
+	if err := errors.Join(r.leftovers...); err != nil && e.failure == nil {
+		e.failure = wrap("undo", err)
+	}
+	r.leftovers = nil
+	res.Verdict, res.Cause, res.ExitCode, res.Signal, res.Hint = decide(e)
+	switch {
+	case e.failure != nil:
+		res.Error = e.failure.report(e.begun > 0)
+		return res, e.failure
+	case e.notRun != nil:
+		res.Error = e.notRun.report(false)
+		return res, e.notRun
+	}
+	return res, nil
+}
+
+// failed is the Result of a launch that did not come to run.
+func (c *Cmd) failed(err error) *Result {
+	r := c.run
+	if r == nil || r.proc == nil && r.plan == nil {
+		r = &run{cmd: c}
+	}
+	var e *Error
+	if !errors.As(err, &e) {
+		e = bug(err).(*Error)
+	}
+	ev := evidence{fired: r.end.fired}
+	if e.Stage == "exec" && (r.plan == nil || e.Op == "execve") {
+		ev.notRun = e
+	} else {
+		ev.failure = e
+	}
+	if r.canceled() {
+		ev.failure, ev.notRun = nil, nil
+	}
+	res := r.result(&ev)
+	res.Verdict, res.Cause, res.ExitCode, res.Signal, res.Hint = decide(ev)
+	if ev.failure != nil || ev.notRun != nil {
+		res.Error = e.report(false)
+	}
+	return res
+}
+
+func (r *run) canceled() bool { return r.firedBy(byCancel) }
+
+// evidence gathers what the verdict rests on. The group must still be there.
+func (r *run) evidence(failure *Error) evidence {
+	e := evidence{
+		failure: failure, begun: r.proc.Stamp(stampGo), exit: r.exit, initKilled: r.end.ours,
+		fired: r.end.fired, limits: r.plan.limits, killsCalls: r.cmd.Spec.profile() == "strict", output: r.written.Load(),
+	}
+	if r.group != nil {
+		// All of the job is dead, but init may still be ending.
+		usage, err := r.group.Usage()
+		e.usage = usage
+		if err == nil {
+			err = r.group.Verify()
+		}
+		if errors.Is(err, limits.ErrGone) || errors.Is(err, limits.ErrChanged) {
+			e.group = err
+		}
+		e.cpu = usage.CPU.Total
+	}
+	if !e.cpu.Known {
+		e.cpu = limits.Opt[time.Duration]{Value: r.cpuWithoutGroup(), Known: r.exit != nil || r.watch != nil}
+	}
+	if e.exit == nil {
+		e.initStatus = r.initStatus()
+	}
+	if r.watch != nil {
+		e.hostOOMs = r.watch.hostOOMs()
+	}
+	e.diskFull = r.diskFull()
+	return e
+}
+
+// initStatus peeks at how init ended; its parent may be a spawner, then it is
+// not known.
+func (r *run) initStatus() *unix.WaitStatus {
+	var ws unix.WaitStatus
+	pid, err := unix.Wait4(r.proc.Pid, &ws, unix.WALL, nil)
+	if err != nil || pid != r.proc.Pid {
+		return nil
+	}
+	return &ws
+}
+
+// cpuWithoutGroup is the CPU time as init and the watchdog measured it. Init
+// knows all that was reaped, the watchdog also what nobody reaped.
+func (r *run) cpuWithoutGroup() time.Duration {
+	var total time.Duration
+	if r.exit != nil {
+		total = cpuTime(&r.exit.All)
+	}
+	if r.watch != nil {
+		total = max(total, r.watch.cpu)
+	}
+	return total
+}
+
+func cpuTime(ru *unix.Rusage) time.Duration {
+	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
+}
+
+// diskFull reports whether the tmpfs of all writable areas has no room left.
+func (r *run) diskFull() bool {
+	var st unix.Statfs_t
+	return r.upper != nil && unix.Fstatfs(int(r.upper.Fd()), &st) == nil && (st.Bfree == 0 || st.Ffree == 0)
+}
+
+// countWrites counts the entries that a copied current directory has taken,
+// up to a bound: it is for one line on the terminal.
+func countWrites(upper *os.File, bound int) int {
+	n := 0
+	var walk func(dir *os.File, depth int)
+	walk = func(dir *os.File, depth int) {
+		for n < bound && depth < 64 {
+			list, err := dir.ReadDir(256)
+			for _, x := range list {
+				n++
+				if !x.IsDir() || n >= bound {
+					continue
+				}
+				fd, err := unix.Openat(int(dir.Fd()), x.Name(), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+				if err != nil {
+					continue
+				}
+				sub := os.NewFile(uintptr(fd), x.Name())
+				walk(sub, depth+1)
+				sub.Close()
+			}
+			if err != nil || len(list) == 0 {
+				return
+			}
+		}
+	}
+	walk(upper, 0)
+	return n
+}
+
+// Signal sends sig to the job's main process. It may be called from any
+// goroutine between Start and the return of Wait.
+func (c *Cmd) Signal(sig unix.Signal) error {
+	if c.run == nil || c.run.proc == nil {
+		return wrap("signal", errNotStarted)
+	}
+	return c.run.order(2, sig)
+}
+
+// Suspend stops or continues every process of the job, from any goroutine
+// between Start and the return of Wait. Its clocks go on.
+func (c *Cmd) Suspend(on bool) error {
+	if c.run == nil || c.run.proc == nil {
+		return wrap("signal", errNotStarted)
+	}
+	if on {
+		return c.run.order(-1, unix.SIGSTOP)
+	}
+	return c.run.order(-1, unix.SIGCONT)
+}

@@ -1,0 +1,212 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/idmap"
+	"github.com/jailrun/jailrun/limits"
+	"github.com/jailrun/jailrun/sandbox/prog"
+	"github.com/jailrun/jailrun/userns"
+)
+
+// Start launches the job and returns when its execve has succeeded. Cancelling
+// ctx ends the job at any time; the Result then has the verdict canceled. The
+// error is an *[Error]; nothing is left behind with one.
+func (c *Cmd) Start(ctx context.Context) error {
+	if c.run != nil {
+		return wrap("start", errAlreadyStarted)
+	}
+	r := &run{cmd: c, ctx: ctx, began: limits.Now(), status: -1, ctl: -1, wake: -1}
+	c.run = r
+	if err := r.start(); err != nil {
+		r.undo.run(&r.leftovers)
+		return err
+	}
+	return nil
+}
+
+var (
+	errAlreadyStarted = errors.New("sandbox: already started")
+	errNotStarted     = errors.New("sandbox: not started")
+	errStdoutSet      = errors.New("sandbox: Stdout already set")
+)
+
+// start makes at most two attempts: where the file system of the current
+// directory refuses an overlay, which only the attempt shows, the directory is
+// shown read-only, unless it was asked for otherwise.
+func (r *run) start() error {
+	s := &r.cmd.Spec
+	if err := s.check(); err != nil {
+		return wrap("spec", err)
+	}
+	var err error
+	if r.id, err = newID(); err != nil {
+		return wrap("survey", err)
+	}
+	f, err := survey(s)
+	if err != nil {
+		return wrap("survey", err)
+	}
+	r.facts = f
+	if err := r.chooseTier(); err != nil {
+		return wrap("limits", err)
+	}
+	id, err := chooseIdentity(s, f, subordinate(f.uid))
+	if err != nil {
+		return wrap("identity", err)
+	}
+	b := build{tier: r.tier, identity: id, stdin: r.cmd.wantsStdin(), hasCgroup: r.group != nil}
+	for {
+		plan, err := newPlan(s, f, b)
+		if err != nil {
+			return wrap("plan", err)
+		}
+		r.plan = plan
+		err = r.attempt()
+		var e *Error
+		if b.cwd == CWDAuto && plan.cwdAuto && plan.cwd == CWDCopy && errors.As(err, &e) && e.Op == "mount overlay" {
+			r.event("root", "the file system of the current directory refuses an overlay; showing it read-only", 0)
+			r.undo.run(&r.leftovers)
+			b.cwd = CWDReadOnly
+			r.notes = append(r.notes, "the current directory is read-only: its file system refuses an overlay ("+e.Errno.Error()+")")
+			continue
+		}
+		return err
+	}
+}
+
+func subordinate(uid int) func() (u, g []idmap.SubRange, err error) {
+	return func() (u, g []idmap.SubRange, err error) {
+		sub, err := userns.Lookup(uint32(uid), "")
+		return sub.UID.Ranges, sub.GID.Ranges, err
+	}
+}
+
+// attempt forks the program and waits until the job runs or the launch failed.
+func (r *run) attempt() error {
+	r.undo = undo{}
+	binds, err := r.descriptors()
+	if err != nil {
+		return wrap("descriptors", err)
+	}
+	id := &r.plan.identity
+	if id.block {
+		if err := r.takeBlock(id, &binds); err != nil {
+			return wrap("identity", err)
+		}
+	}
+	if len(r.plan.mapped) > 0 {
+		if err := r.mapTrees(&binds); err != nil {
+			return wrap("root", err)
+		}
+	}
+	before := limits.Now()
+	r.proc, err = r.plan.Program.Start(binds)
+	r.closeJobEnds()
+	if err != nil {
+		return wrap("clone", userns.Refused(err))
+	}
+	r.undo.add(r.discard)
+	r.event("clone", "init forked", limits.Now()-before)
+	if id.written {
+		if err := userns.WriteMaps(r.ctx, r.proc.Pid, int(r.proc.PidFd.Fd()), id.uid, id.gid); err != nil {
+			return wrap("identity", err)
+		}
+		if err := r.order(0, 0); err != nil {
+			return r.vanished(wrap("identity", err))
+		}
+	}
+	return r.awaitExec()
+}
+
+// takeBlock locks the ids of a run by root and moves the maps there.
+func (r *run) takeBlock(id *identity, binds *[]prog.Binding) error {
+	base, lock, err := userns.LockBlock()
+	if err != nil {
+		return err
+	}
+	r.undo.add(func() error { return lock.Close() })
+	*binds = append(*binds, prog.Binding{Slot: r.plan.Program.SlotNamed("block"), Fd: int(lock.Fd())})
+	id.uid, id.gid = idmap.Block(base, id.job[0]), idmap.Block(base, id.job[1])
+	return nil
+}
+
+// mapTrees makes the id-mapped views of the directories that a run by root is
+// given: each with its owner as the job's root.
+func (r *run) mapTrees(binds *[]prog.Binding) error {
+	id := &r.plan.identity
+	for _, m := range r.plan.mapped {
+		dir, err := unix.Open(m.source, unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			return &os.PathError{Op: "open", Path: m.source, Err: err}
+		}
+		var st unix.Stat_t
+		if err = unix.Fstat(dir, &st); err == nil {
+			err = r.mapTree(m, dir, idmap.Self(st.Uid, id.uid[0].Outside), idmap.Self(st.Gid, id.gid[0].Outside), binds)
+		}
+		unix.Close(dir)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) mapTree(m mappedTree, dir int, uid, gid idmap.Map, binds *[]prog.Binding) error {
+	ns, err := userns.NewNamespace(r.ctx, uid, gid)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	tree, err := userns.MappedTree(dir, "", ns)
+	if err != nil {
+		return &os.PathError{Op: "map the owner of", Path: m.source, Err: err}
+	}
+	r.undo.add(func() error { return tree.Close() })
+	*binds = append(*binds, prog.Binding{Slot: m.slot, Fd: int(tree.Fd())})
+	return nil
+}
+
+// An undo is a list of reverse actions, run last first.
+type undo []func() error
+
+func (u *undo) add(f func() error) { *u = append(*u, f) }
+
+func (u *undo) run(errs *[]error) {
+	for i := len(*u) - 1; i >= 0; i-- {
+		if err := (*u)[i](); err != nil {
+			*errs = append(*errs, err)
+		}
+	}
+	*u = nil
+}
+
+// Plan works out the launch that Start would make and does nothing. It prints
+// the plan of a run in the tier that Start would use, without making a group.
+func (c *Cmd) Plan() (*Plan, error) {
+	s := &c.Spec
+	if err := s.check(); err != nil {
+		return nil, wrap("spec", err)
+	}
+	f, err := survey(s)
+	if err != nil {
+		return nil, wrap("survey", err)
+	}
+	tier, tree, _, err := c.tier()
+	if err != nil {
+		return nil, wrap("limits", err)
+	}
+	id, err := chooseIdentity(s, f, subordinate(f.uid))
+	if err != nil {
+		return nil, wrap("identity", err)
+	}
+	plan, err := newPlan(s, f, build{tier: tier, identity: id, stdin: c.wantsStdin(), hasCgroup: tree != nil})
+	if err != nil {
+		return nil, wrap("plan", err)
+	}
+	return plan, nil
+}

@@ -1,0 +1,138 @@
+package sandbox
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/limits"
+)
+
+// result puts together everything but the verdict. It works for any stage at
+// which a run may have stopped; what is not known is absent.
+func (r *run) result(e *evidence) *Result {
+	res := &Result{
+		Version: 1, ID: r.id, Jailrun: Version, Kernel: kernelRelease(), StartedAt: time.Now(),
+		Argv: r.cmd.Args, Tier: r.tier, Limits: []Enforced{}, Notes: r.notes, Wall: e.wall(),
+	}
+	if pl := r.plan; pl != nil {
+		res.Notes = append(res.Notes, pl.notes...)
+		res.Limits = ledger(pl.limits, r.enforcement())
+		res.Confinement = pl.walls
+		res.Identity = r.identityReport()
+	}
+	if r.proc == nil || e.begun == 0 {
+		return res
+	}
+	res.StartedAt = r.started
+	res.Setup = e.begun - r.began
+	res.Startup = r.startup(e.begun)
+	res.Stdout, res.Stderr = r.streams[0].report(), r.streams[1].report()
+	r.usage(res, e)
+	return res
+}
+
+func (r *run) identityReport() *Identity {
+	id := &r.plan.identity
+	out := id.outside()
+	rep := &Identity{Map: id.mode, Inside: [2]int{int(id.job[0]), int(id.job[1])}, Outside: [2]int{int(out[0]), int(out[1])}}
+	if !id.written {
+		for _, g := range r.facts.groups {
+			if g != r.facts.gid {
+				rep.GroupsKept = append(rep.GroupsKept, g)
+			}
+		}
+	}
+	return rep
+}
+
+func (r *run) startup(begun time.Duration) *Startup {
+	s := r.took
+	st := r.proc.Stamp
+	s.Clone = st(stampInit) - r.began - s.Group
+	s.Root = st(stampRoot) - st(stampInit)
+	s.Confine = begun - st(stampRoot)
+	s.Exec = max(0, r.execSeen-begun)
+	return &s
+}
+
+// usage fills in what the group or init counted.
+func (r *run) usage(res *Result, e *evidence) {
+	u := &e.usage
+	if e.cpu.Known {
+		res.CPU = &CPUUsage{Total: e.cpu.Value}
+		if u.CPU.User.Known {
+			res.CPU.User, res.CPU.System = pointer(u.CPU.User), pointer(u.CPU.System)
+		} else if r.exit != nil {
+			user, system := time.Duration(r.exit.All.Utime.Nano()), time.Duration(r.exit.All.Stime.Nano())
+			res.CPU.User, res.CPU.System = &user, &system
+		}
+		res.CPU.Throttled, res.CPU.NrThrottled = pointer(u.CPU.Throttled), number(u.CPU.Throttles)
+	}
+	m := &MemoryUsage{
+		Peak: number(u.Memory.Peak), File: number(u.Memory.File), Shmem: number(u.Memory.Shmem), Kernel: number(u.Memory.Kernel),
+		SwapPeak: number(u.Memory.SwapPeak), OOMKillEvents: number(u.Memory.OOMKills), LimitHits: number(u.Memory.LimitHits),
+	}
+	if r.exit != nil {
+		rss := r.exit.All.Maxrss * 1024
+		m.MaxRSS = &rss
+		res.ContextSwitches = &ContextUsage{Voluntary: r.exit.All.Nvcsw, Involuntary: r.exit.All.Nivcsw}
+	}
+	if r.watch != nil && m.Peak == nil {
+		m.Peak = r.watch.peak()
+	}
+	if *m != (MemoryUsage{}) {
+		res.Memory = m
+	}
+	if p := (CountUsage{Peak: number(u.Pids.Peak), LimitHits: number(u.Pids.LimitHits)}); p != (CountUsage{}) {
+		res.Pids = &p
+	}
+	if io := (IOUsage{Read: number(u.IO.ReadBytes), Write: number(u.IO.WriteBytes)}); io != (IOUsage{}) {
+		res.IO = &io
+	}
+	r.diskUsage(res)
+}
+
+// diskUsage reports the tmpfs of all writable areas as it was at the end.
+func (r *run) diskUsage(res *Result) {
+	var st unix.Statfs_t
+	if r.upper == nil || unix.Fstatfs(int(r.upper.Fd()), &st) != nil {
+		return
+	}
+	used := int64(st.Blocks-st.Bfree) * st.Bsize
+	res.Disk = &DiskUsage{Used: used, Full: r.diskFull()}
+	if r.plan.cwd == CWDCopy {
+		n := countWrites(r.upper, maxCounted)
+		res.Discarded = &n
+	}
+}
+
+// maxCounted bounds the walk over discarded writes.
+const maxCounted = 10000
+
+func (s *stream) report() *Stream {
+	return &Stream{Bytes: s.bytes.Load(), Truncated: s.cut.Load()}
+}
+
+func pointer[T any](o limits.Opt[T]) *T {
+	if !o.Known {
+		return nil
+	}
+	return &o.Value
+}
+
+func number[T ~uint64](o limits.Opt[T]) *int64 {
+	if !o.Known {
+		return nil
+	}
+	n := int64(o.Value)
+	return &n
+}
+
+func kernelRelease() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}

@@ -1,0 +1,347 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/fs"
+	"github.com/jailrun/jailrun/limits"
+	"github.com/jailrun/jailrun/sandbox/prog"
+	"github.com/jailrun/jailrun/sandbox/seccomp"
+)
+
+// A Plan is a launch, worked out and not yet done. What it prints is what runs.
+type Plan struct {
+	Program *prog.Program
+
+	identity  identity
+	root      fs.Root
+	walls     []Wall
+	notes     []string
+	cwd       CWD // as decided
+	cwdAuto   bool
+	joinGroup bool      // the job enters its group itself
+	procsSlot prog.Slot // job/cgroup.procs, if joinGroup
+	mapped    []mappedTree
+	tier      Tier
+	wallSet   bool // the wall limit was asked for, not derived
+	limits    Limits
+	stdinNull bool
+}
+
+// mappedTree is a directory that must be shown through an id-mapped mount.
+type mappedTree struct {
+	slot   prog.Slot
+	source string
+}
+
+// Print writes the plan, a step a line, without the values that may be
+// secrets unless secrets is true.
+func (pl *Plan) Print(w io.Writer, secrets bool) error { return pl.Program.Print(w, secrets) }
+
+// Time stamps of a program.
+const (
+	stampInit = iota // init runs
+	stampRoot        // the root is made
+	stampFork        // the job is forked
+	stampGo          // the job's execve is released
+)
+
+const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET
+
+// build is what newPlan needs beside Spec and facts.
+type build struct {
+	tier      Tier
+	identity  identity
+	stdin     bool // the job gets a stdin pipe
+	cwd       CWD  // overrides the choice, after a failed attempt
+	hasCgroup bool
+}
+
+// newPlan works out a launch. It is pure: the same arguments give the same plan.
+func newPlan(s *Spec, f *facts, b build) (*Plan, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	pl := &Plan{
+		Program: &prog.Program{
+			Flags:     namespaces,
+			FlagsText: "CLONE_NEWUSER|CLONE_NEWNS|CLONE_NEWPID|CLONE_NEWIPC|CLONE_NEWUTS|CLONE_NEWNET|CLONE_PIDFD",
+		},
+		identity: b.identity, tier: b.tier, stdinNull: !b.stdin,
+	}
+	p := pl.Program
+	pl.resolveLimits(s, b.tier)
+	if err := pl.resolveRoot(s, f, b); err != nil {
+		return nil, err
+	}
+	io := pl.ioSlots()
+	first := append([]prog.Slot{prog.SlotStatus, prog.SlotCtl}, io.bound()...)
+	if b.identity.block {
+		first = append(first, p.Slot("block"))
+	}
+	if b.hasCgroup {
+		first = append(first, prog.SlotJobGroup)
+		if b.identity.written {
+			pl.joinGroup, pl.procsSlot = true, p.Slot("job-procs")
+			first[len(first)-1] = pl.procsSlot
+		}
+	}
+	for _, m := range pl.mapped {
+		first = append(first, m.slot)
+	}
+	p.AddInit(prog.StageIdentity, prog.Stamp(stampInit),
+		prog.KeepOnly(first...).Because("nothing else of the runner's comes along"))
+	b.identity.append(p)
+	hostname := s.hostname()
+	p.AddInit(prog.StageRoot, prog.Call("sethostname", unix.SYS_SETHOSTNAME, prog.Str(hostname), prog.Int(len(hostname))),
+		prog.Call("setdomainname", unix.SYS_SETDOMAINNAME, prog.Str("(none)"), prog.Int(len("(none)"))))
+	pl.root.Append(p)
+	p.AddInit(prog.StageRoot, prog.Stamp(stampRoot))
+	pl.appendNet()
+	if err := pl.appendFork(f, b); err != nil {
+		return nil, err
+	}
+	rl, err := pl.rlimits(f)
+	if err != nil {
+		return nil, err
+	}
+	pl.appendJobStart(io)
+	pl.appendLimits(rl, f)
+	pl.appendConfine(f)
+	return pl, pl.appendExec(s, io)
+}
+
+// appendNet brings the loopback device up.
+func (pl *Plan) appendNet() {
+	sock := pl.Program.Slot("socket")
+	ifreq := make([]byte, 40) // struct ifreq: name, then flags
+	copy(ifreq, "lo")
+	ifreq[16] = unix.IFF_UP
+	pl.Program.AddInit(prog.StageNet,
+		prog.Call("socket", unix.SYS_SOCKET, prog.Bits(unix.AF_INET, "AF_INET"), prog.Bits(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, "SOCK_DGRAM|SOCK_CLOEXEC"), prog.Int(0)).Save(sock),
+		prog.Call("ioctl", unix.SYS_IOCTL, prog.Fd(sock), prog.Bits(unix.SIOCSIFFLAGS, "SIOCSIFFLAGS"), prog.Data(ifreq, "lo: IFF_UP")),
+		prog.Close(sock),
+	)
+}
+
+// appendFork adds what init does just before it forks the job, and its own
+// confinement after that.
+func (pl *Plan) appendFork(f *facts, b build) error {
+	p := pl.Program
+	mask := make([]byte, 8)
+	mask[2] = 1 // signal 17, SIGCHLD, is bit 16
+	add := func(steps ...prog.Step) { p.AddInit(prog.StageFork, steps...) }
+	if f.timeNS {
+		add(prog.Unshare(unix.CLONE_NEWTIME, "CLONE_NEWTIME").Because("for the job: /proc/self/ns/time would be a lock shared with every process"))
+	}
+	add(
+		prog.Call("signalfd4", unix.SYS_SIGNALFD4, prog.Int(-1), prog.Data(mask, "{SIGCHLD}"), prog.Int(8),
+			prog.Bits(unix.SFD_CLOEXEC|unix.SFD_NONBLOCK, "SFD_CLOEXEC|SFD_NONBLOCK")).Save(prog.SlotSignals),
+		prog.Call("eventfd2", unix.SYS_EVENTFD2, prog.Int(0), prog.Bits(unix.EFD_CLOEXEC, "EFD_CLOEXEC")).Save(prog.SlotGate),
+		prog.SendReady(p.SlotNamed(fs.Proc), p.SlotNamed(fs.Upper)),
+		prog.Scrub().Because("the runner's memory, with every secret in it"),
+		prog.Stamp(stampFork),
+		prog.Fork(),
+	)
+	var keep []prog.Slot
+	if b.identity.block {
+		keep = append(keep, p.SlotNamed("block"))
+	}
+	pl.appendScrub(keep...)
+	return nil
+}
+
+// jobIO are the slots of the job's standard streams.
+type jobIO struct{ in, out, err prog.Slot }
+
+func (io jobIO) bound() []prog.Slot {
+	if io.in == 0 {
+		return []prog.Slot{io.out, io.err}
+	}
+	return []prog.Slot{io.in, io.out, io.err}
+}
+
+func (pl *Plan) ioSlots() jobIO {
+	var io jobIO
+	if !pl.stdinNull {
+		io.in = pl.Program.Slot("stdin")
+	}
+	io.out, io.err = pl.Program.Slot("stdout"), pl.Program.Slot("stderr")
+	return io
+}
+
+// appendJobStart resets the signals: the runner's dispositions and its mask of
+// the fork came along. CLONE_CLEAR_SIGHAND would keep what is ignored.
+func (pl *Plan) appendJobStart(jobIO) {
+	none := prog.Data(make([]byte, 32), "SIG_DFL")
+	pl.Program.AddJob(prog.StageLimits,
+		prog.Call("rt_sigaction", unix.SYS_RT_SIGACTION, prog.Int(1), none, prog.Nil(), prog.Int(8)).Loop(0, 64).Ignore(unix.EINVAL).
+			Because("EINVAL for SIGKILL and SIGSTOP"),
+		prog.Call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, prog.Bits(unix.SIG_SETMASK, "SIG_SETMASK"), prog.Data(make([]byte, 8), "{}"), prog.Nil(), prog.Int(8)),
+	)
+}
+
+// appendExec adds the job's last steps.
+func (pl *Plan) appendExec(s *Spec, io jobIO) error {
+	p := pl.Program
+	add := func(steps ...prog.Step) { p.AddJob(prog.StageExec, steps...) }
+	argv, paths, err := s.command(pl)
+	if err != nil {
+		return err
+	}
+	bpf, err := seccomp.Filter(s.profile(), pl.noMemfd())
+	if err != nil {
+		return fmt.Errorf("seccomp: %w", err)
+	}
+	add(prog.Chdir(pl.workdir(s)))
+	in := io.in
+	if in == 0 {
+		in = p.Slot("null")
+		add(prog.Open("/dev/null", unix.O_RDONLY, "O_RDONLY", 0, in))
+	}
+	fds := [3]prog.Slot{p.Slot("0"), p.Slot("1"), p.Slot("2")}
+	for i, from := range [3]prog.Slot{in, io.out, io.err} {
+		add(prog.Dup(from, i, 0, "0").Save(fds[i]))
+	}
+	add(
+		prog.Call("read", unix.SYS_READ, prog.Fd(prog.SlotGate), prog.Data(make([]byte, 8), "gate"), prog.Int(8)).Want(8).
+			Because("init has given up its own rights"),
+		prog.KeepOnly(fds[0], fds[1], fds[2], prog.SlotStatus),
+		prog.Stamp(stampGo),
+	)
+	if bpf != nil {
+		add(loadFilter(bpf, s.profile()).Because("last: every later call must be one the job may make"))
+		pl.walls = append(pl.walls, Wall{Name: "seccomp", Profile: s.profile()})
+	}
+	env := s.environment()
+	for i, path := range paths {
+		step := prog.Call("execve", unix.SYS_EXECVE, prog.Str(path), prog.Strings(argv, ""), prog.Strings(env, envText(env)))
+		if i < len(paths)-1 {
+			step = step.Search()
+		}
+		add(step)
+	}
+	return nil
+}
+
+// envText prints an environment without its values.
+func envText(env []string) string {
+	names := make([]string, len(env))
+	for i, kv := range env {
+		names[i], _, _ = strings.Cut(kv, "=")
+	}
+	return "[" + strings.Join(names, "=… ") + "=…]"
+}
+
+// rlimits completes the asked rlimits with those that follow from other limits.
+func (pl *Plan) rlimits(f *facts) ([limits.Resources]unix.Rlimit, error) {
+	spec := pl.limits.Rlimits
+	spec.CPUTime = pl.limits.CPUTime
+	if pl.limits.Pids > 0 {
+		spec.NProc = limits.NProc(uint64(pl.limits.Pids), pl.identity.job[0] == 0 || !pl.identity.written)
+	}
+	rl, notes, err := limits.Rlimits(spec, f.hard)
+	for _, n := range notes {
+		pl.notes = append(pl.notes, n.String())
+	}
+	return rl, err
+}
+
+// resolveLimits applies the defaults that CLI.md states.
+func (pl *Plan) resolveLimits(s *Spec, tier Tier) {
+	l := s.Limits
+	if l.Pids == 0 {
+		l.Pids = DefaultPids
+	}
+	if l.Inodes == 0 {
+		l.Inodes = DefaultInodes
+	}
+	if l.Disk == 0 {
+		l.Disk = DefaultDisk
+		if l.Memory > 0 && l.Disk > l.Memory {
+			l.Disk = l.Memory
+		}
+	}
+	if l.Wall == 0 && l.CPUTime > 0 {
+		l.Wall = 3*l.CPUTime + 1e9
+		pl.notes = append(pl.notes, "wall limit "+l.Wall.String()+": 3 × the CPU time limit + 1 s")
+	}
+	if l.Wall == 0 && tier == TierWatchdog && (l.Memory > 0 || l.CPU > 0) {
+		l.Wall = 3600e9
+		pl.notes = append(pl.notes, "wall limit 1h: the watchdog does not watch longer unasked")
+	}
+	pl.limits = l
+}
+
+// noMemfd: what a memfd holds is in no process's resident set, so the watchdog
+// would not see it.
+func (pl *Plan) noMemfd() bool { return pl.tier == TierWatchdog && pl.limits.Memory > 0 }
+
+var errNoArgs = errors.New("no program given")
+
+// command returns the arguments and the paths to try for the program.
+func (s *Spec) command(pl *Plan) (argv, paths []string, err error) {
+	argv = s.Args
+	name := argv[0]
+	if !strings.Contains(name, "/") {
+		path := ""
+		for _, kv := range s.environment() {
+			if v, ok := strings.CutPrefix(kv, "PATH="); ok {
+				path = v
+			}
+		}
+		for _, dir := range strings.Split(path, ":") {
+			if strings.HasPrefix(dir, "/") {
+				paths = append(paths, dir+"/"+name)
+			}
+		}
+		if len(paths) == 0 {
+			return nil, nil, fmt.Errorf("%s: no absolute directory in the job's PATH %q", name, path)
+		}
+		return argv, paths, nil
+	}
+	// A program named by its place outside, in the directory that is shown.
+	if src := pl.root.Work.Source; src != "" && filepath.IsAbs(name) {
+		if rest, ok := strings.CutPrefix(filepath.Clean(name), src+"/"); ok {
+			name = WorkDir + "/" + rest
+		}
+	}
+	return argv, []string{name}, nil
+}
+
+func (pl *Plan) workdir(s *Spec) string {
+	switch {
+	case s.Workdir != "":
+		return s.Workdir
+	case pl.root.Work.Source != "":
+		return WorkDir
+	}
+	return Home
+}
+
+func (s *Spec) environment() []string {
+	if s.Env == nil {
+		return DefaultEnv()
+	}
+	return s.Env
+}
+
+func (s *Spec) profile() string {
+	if s.Seccomp == "" {
+		return "default"
+	}
+	return s.Seccomp
+}
+
+func (s *Spec) hostname() string {
+	if s.Hostname == "" {
+		return "jail"
+	}
+	return s.Hostname
+}

@@ -1,0 +1,173 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/jailrun/jailrun/fs"
+)
+
+// resolveRoot turns what was asked of the root into what is to be made.
+func (pl *Plan) resolveRoot(s *Spec, f *facts, b build) error {
+	job := b.identity.job
+	pl.root = fs.Root{
+		Host: f.host, ReadOnly: s.ReadOnlyRoot,
+		Size: uint64(pl.limits.Disk), Inodes: pl.limits.Inodes, Home: Home,
+		Etc: fs.Fabricate(s.hostname(), Home, job[0], job[1]),
+	}
+	if !s.composed() {
+		dir, err := pl.rootDir(s, f)
+		if err != nil {
+			return err
+		}
+		pl.root.Dir = dir
+	}
+	if err := pl.resolveCWD(s, f, b); err != nil {
+		return err
+	}
+	for _, m := range s.Binds {
+		if err := pl.resolveBind(s, f, m); err != nil {
+			return err
+		}
+	}
+	for _, t := range s.Tmpfs {
+		target, _ := fs.Clean(t.Target)
+		size := t.Size
+		if size == 0 || size > pl.limits.Disk {
+			size = pl.limits.Disk
+		}
+		pl.root.Extra = append(pl.root.Extra, fs.Mount{Target: target, Dir: true, Mode: fs.Writable, Size: uint64(size), Inodes: pl.limits.Inodes})
+	}
+	for _, x := range s.Files {
+		target, _ := fs.Clean(x.Target)
+		pl.root.Files = append(pl.root.Files, fs.File{Name: target, Content: x.Content, Mode: 0o644})
+	}
+	return nil
+}
+
+func (pl *Plan) rootDir(s *Spec, f *facts) (string, error) {
+	dir := s.Rootfs
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(f.dir, dir)
+	}
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", &FieldError{"rootfs", s.Rootfs, err}
+	}
+	st, err := os.Stat(dir)
+	switch {
+	case err != nil:
+		return "", &FieldError{"rootfs", s.Rootfs, err}
+	case !st.IsDir():
+		return "", fieldError("rootfs", s.Rootfs, "is not a directory")
+	case !f.userXattr:
+		return "", fieldError("rootfs", s.Rootfs, "needs an overlay on a tmpfs, which works since Linux 6.6")
+	}
+	return dir, nil
+}
+
+// resolveCWD decides how the current directory is seen (CLI.md, "The current
+// directory").
+func (pl *Plan) resolveCWD(s *Spec, f *facts, b build) error {
+	mode := s.CWD
+	pl.cwdAuto = mode == CWDAuto
+	if b.cwd != CWDAuto {
+		mode = b.cwd
+	}
+	if mode == CWDNone {
+		pl.cwd = CWDNone
+		return nil
+	}
+	if f.dir == "" {
+		if !pl.cwdAuto {
+			return &FieldError{"cwd", "", f.dirErr}
+		}
+		pl.cwd = CWDNone
+		pl.note("the current directory is not shown: %v", f.dirErr)
+		return nil
+	}
+	if why := fs.Sensitive(f.dir, f.home, []string{f.exe}); why != "" && (pl.cwdAuto || !s.unsafe(UnsafeBindHome)) {
+		if !pl.cwdAuto && mode != CWDWritable && why[:2] == "a " && f.exe != "" && fs.Sensitive(f.dir, f.home, nil) == "" {
+			why = "" // only our own program lies there, and it is not writable
+		}
+		if why != "" && !pl.cwdAuto {
+			return fieldError("cwd", f.dir, "is %s; it is shown only with --unsafe %s", why, UnsafeBindHome)
+		}
+		if why != "" {
+			pl.cwd = CWDNone
+			pl.note("the current directory is not shown: it is %s (show it: --cwd ro, or start in another directory)", why)
+			return nil
+		}
+	}
+	if mode == CWDAuto {
+		mode = CWDCopy
+		if !f.userXattr {
+			mode = CWDReadOnly
+			pl.note("the current directory is read-only: before Linux 6.6 no overlay works on a tmpfs")
+		}
+	}
+	if mode == CWDCopy && !f.userXattr {
+		return fieldError("cwd", "cow", "needs an overlay on a tmpfs, which works since Linux 6.6; use ro or rw")
+	}
+	pl.cwd = mode
+	pl.root.Work = fs.Work{Source: f.dir, Target: WorkDir, Mode: map[CWD]fs.Mode{CWDCopy: fs.Copy, CWDReadOnly: fs.ReadOnly, CWDWritable: fs.Writable}[mode]}
+	if f.uid == 0 {
+		pl.root.Work.Mapped, pl.root.Work.HasMapped = pl.Program.Slot("cwd-tree"), true
+		pl.mapped = append(pl.mapped, mappedTree{pl.root.Work.Mapped, f.dir})
+	}
+	return nil
+}
+
+func (pl *Plan) resolveBind(s *Spec, f *facts, m Bind) error {
+	src := m.Source
+	if !filepath.IsAbs(src) {
+		if f.dir == "" {
+			return &FieldError{"bind", m.Source, f.dirErr}
+		}
+		src = filepath.Join(f.dir, src)
+	}
+	target := m.Target
+	if target == "" {
+		target = src
+	}
+	target, ok := fs.Clean(target)
+	if !ok {
+		return fieldError("bind", m.Source, "the place inside, %s, must not be /, /proc or /dev", target)
+	}
+	src, err := filepath.EvalSymlinks(src)
+	if errors.Is(err, iofs.ErrNotExist) && m.Optional {
+		return nil
+	}
+	if err != nil {
+		return &FieldError{"bind", m.Source, err}
+	}
+	st, err := os.Stat(src)
+	if err != nil {
+		return &FieldError{"bind", m.Source, err}
+	}
+	if why := fs.Exposing(src, f.home); why != "" && !s.unsafe(UnsafeBindHome) {
+		return fieldError("bind", m.Source, "is %s; it is shown only with --unsafe %s", why, UnsafeBindHome)
+	}
+	if k := st.Mode() & (os.ModeSocket | os.ModeNamedPipe | os.ModeDevice | os.ModeCharDevice); k != 0 && !s.unsafe(UnsafeBindSockets) {
+		return fieldError("bind", m.Source, "is a socket, FIFO or device; it is shown only with --unsafe %s", UnsafeBindSockets)
+	}
+	mode := fs.ReadOnly
+	if m.Writable {
+		mode = fs.Writable
+	}
+	x := fs.Mount{Source: src, Target: target, Dir: st.IsDir(), Mode: mode, NoExec: m.NoExec}
+	if f.uid == 0 {
+		x.Mapped, x.HasMapped = pl.Program.Slot("bind-tree"), true
+		pl.mapped = append(pl.mapped, mappedTree{x.Mapped, src})
+	}
+	pl.root.Extra = append(pl.root.Extra, x)
+	return nil
+}
+
+func (s *Spec) unsafe(name string) bool { return slices.Contains(s.Unsafe, name) }
+
+func (pl *Plan) note(format string, a ...any) { pl.notes = append(pl.notes, fmt.Sprintf(format, a...)) }

@@ -1,0 +1,168 @@
+package sandbox
+
+import "time"
+
+// A Verdict says why the job ended. There is exactly one.
+type Verdict string
+
+// The verdicts. A judge treats Killed and ErrorVerdict as its own fault.
+const (
+	Exited       Verdict = "exited"      // the main process exited; ExitCode
+	Signaled     Verdict = "signaled"    // a signal of its own ended it; Signal
+	CPUTime      Verdict = "cpu_time"    // Limits.CPUTime
+	WallTime     Verdict = "wall_time"   // Limits.Wall
+	MemoryLimit  Verdict = "memory"      // Limits.Memory
+	OutputLimit  Verdict = "output"      // Limits.Output
+	DiskLimit    Verdict = "disk"        // Limits.Disk, where the runner watches it
+	CPUShare     Verdict = "cpu_share"   // resisted the watchdog's CPU limit
+	Syscall      Verdict = "syscall"     // killed by the filter
+	Canceled     Verdict = "canceled"    // our caller asked
+	Killed       Verdict = "killed"      // someone else killed it, or its group vanished
+	NotStarted   Verdict = "not_started" // execve failed
+	ErrorVerdict Verdict = "error"       // jailrun failed; Error
+)
+
+// A Result is what became of a job. Times are integer nanoseconds and sizes
+// bytes in JSON; a field that the kernel cannot tell is absent (nil), never 0.
+type Result struct {
+	Version   int       `json:"version"` // of this format: 1
+	ID        string    `json:"id"`
+	Jailrun   string    `json:"jailrun"`
+	Kernel    string    `json:"kernel"`
+	StartedAt time.Time `json:"started_at"`
+	Argv      []string  `json:"argv"`
+	Tier      Tier      `json:"tier,omitempty"`
+
+	Verdict  Verdict `json:"verdict"`
+	Cause    string  `json:"cause,omitempty"`     // the evidence, in words
+	ExitCode *int    `json:"exit_code,omitempty"` // for Exited
+	Signal   *int    `json:"signal,omitempty"`    // that ended the main process
+	Hint     string  `json:"hint,omitempty"`
+
+	Wall  time.Duration `json:"wall_ns"`  // from the release of execve to the end of the main process
+	Setup time.Duration `json:"setup_ns"` // from the start of the launch to that release
+
+	CPU             *CPUUsage     `json:"cpu,omitempty"`
+	Memory          *MemoryUsage  `json:"memory,omitempty"`
+	Pids            *CountUsage   `json:"pids,omitempty"`
+	Disk            *DiskUsage    `json:"disk,omitempty"`
+	IO              *IOUsage      `json:"io,omitempty"`
+	ContextSwitches *ContextUsage `json:"context_switches,omitempty"`
+	Stdout          *Stream       `json:"stdout,omitempty"`
+	Stderr          *Stream       `json:"stderr,omitempty"`
+	Limits          []Enforced    `json:"limits"`
+	Identity        *Identity     `json:"identity,omitempty"`
+	Confinement     []Wall        `json:"confinement,omitempty"`
+	Startup         *Startup      `json:"startup,omitempty"`
+	// Discarded counts the files and directories that a copied current
+	// directory had taken and that went with the sandbox; it stops at 10000.
+	Discarded *int         `json:"discarded,omitempty"`
+	Notes     []string     `json:"notes,omitempty"` // what was decided differently from what was asked by default
+	Error     *ErrorReport `json:"error,omitempty"` // for ErrorVerdict and NotStarted
+}
+
+// A Tier says who enforces the limits.
+type Tier string
+
+// The tiers.
+const (
+	TierCgroup   Tier = "cgroup"   // the kernel, through a delegated cgroup v2 subtree
+	TierWatchdog Tier = "watchdog" // the runner, by sampling; against mistakes, not malice
+)
+
+// CPUUsage is CPU time of the whole tree.
+type CPUUsage struct {
+	Total       time.Duration  `json:"total_ns"`
+	User        *time.Duration `json:"user_ns,omitempty"`
+	System      *time.Duration `json:"system_ns,omitempty"`
+	Throttled   *time.Duration `json:"throttled_ns,omitempty"`
+	NrThrottled *int64         `json:"nr_throttled,omitempty"`
+}
+
+// MemoryUsage is in bytes, of the whole tree.
+type MemoryUsage struct {
+	Peak          *int64 `json:"peak,omitempty"`
+	AnonPeak      *int64 `json:"anon_peak,omitempty"`
+	File          *int64 `json:"file,omitempty"`
+	Shmem         *int64 `json:"shmem,omitempty"`
+	Kernel        *int64 `json:"kernel,omitempty"`
+	SwapPeak      *int64 `json:"swap_peak,omitempty"`
+	MaxRSS        *int64 `json:"max_rss,omitempty"` // of the largest single process
+	OOMKillEvents *int64 `json:"oom_kill_events,omitempty"`
+	LimitHits     *int64 `json:"limit_hits,omitempty"`
+}
+
+// CountUsage is the peak of a counted resource and how often its limit was met.
+type CountUsage struct {
+	Peak      *int64 `json:"peak,omitempty"`
+	LimitHits *int64 `json:"limit_hits,omitempty"`
+}
+
+// DiskUsage is in bytes, of all writable areas together.
+type DiskUsage struct {
+	Used int64 `json:"used"` // at the end
+	Full bool  `json:"full"` // no room was left at the end
+}
+
+// IOUsage is in bytes.
+type IOUsage struct {
+	Read  *int64 `json:"read_bytes,omitempty"`
+	Write *int64 `json:"write_bytes,omitempty"`
+}
+
+// ContextUsage counts context switches of what init reaped.
+type ContextUsage struct {
+	Voluntary   int64 `json:"voluntary"`
+	Involuntary int64 `json:"involuntary"`
+}
+
+// A Stream is one output of the job.
+type Stream struct {
+	Bytes     int64 `json:"bytes"` // written by the job, as far as it was read
+	Truncated bool  `json:"truncated"`
+}
+
+// Enforced is one row of the ledger.
+type Enforced struct {
+	Name         string `json:"name"`
+	Asked        any    `json:"asked"`         // number or string, in the flag's unit: bytes, ns, per mille of a CPU, count
+	Mechanism    string `json:"mechanism"`     // "cgroup memory.max", "RLIMIT_NPROC", …
+	EnforcedBy   string `json:"enforced_by"`   // "kernel" or "watchdog"
+	HoldsAgainst string `json:"holds_against"` // "everything" or "mistakes"
+	Note         string `json:"note,omitempty"`
+}
+
+// Identity says who the job was.
+type Identity struct {
+	Map        string `json:"map"`
+	Inside     [2]int `json:"inside"`  // uid, gid
+	Outside    [2]int `json:"outside"` // uid, gid
+	GroupsKept []int  `json:"groups_kept,omitempty"`
+}
+
+// A Wall is one layer of the confinement in force.
+type Wall struct {
+	Name    string `json:"wall"`
+	Profile string `json:"profile,omitempty"`
+	Missing bool   `json:"missing,omitempty"` // waived by Spec.AllowMissing
+}
+
+// Startup is the time the launch spent in each part.
+type Startup struct {
+	Group   time.Duration `json:"group_ns"`
+	Clone   time.Duration `json:"clone_ns"`
+	Root    time.Duration `json:"root_ns"`
+	Confine time.Duration `json:"confine_ns"`
+	Exec    time.Duration `json:"exec_ns"`
+}
+
+// An ErrorReport is an [Error] in a Result.
+type ErrorReport struct {
+	Stage      string `json:"stage"`
+	Op         string `json:"op,omitempty"`
+	Path       string `json:"path,omitempty"`
+	Errno      string `json:"errno,omitempty"`
+	Hint       string `json:"hint,omitempty"`
+	Text       string `json:"text"`
+	JobStarted bool   `json:"job_started"`
+}

@@ -1,0 +1,284 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/limits"
+	"github.com/jailrun/jailrun/sandbox/prog"
+)
+
+// A run is the life of one job on the runner's side. One goroutine at a time
+// owns it, that of Start and then that of Wait; what others may touch is
+// atomic or a descriptor.
+type run struct {
+	cmd   *Cmd
+	ctx   context.Context // of Start; it spans the run, as that of exec.CommandContext
+	facts *facts
+	plan  *Plan
+	proc  *prog.Process
+	tier  Tier
+	lacks error // why tier is the watchdog's
+	group *limits.Group
+	watch *watch
+	id    string
+	took  Startup
+
+	status, ctl int // our ends; -1 once closed
+	jobEnds     []int
+	wakeLock    sync.Mutex
+	wake        int // eventfd: something changed that the loop must look at
+	streams     [2]*stream
+	input       *input
+	written     atomic.Int64 // bytes of both streams
+
+	procDir, upper *os.File // from the Ready message
+	exit           *prog.Exit
+	initGone       bool
+
+	began    time.Duration // CLOCK_MONOTONIC of Start
+	execSeen time.Duration // when the status pipe ended
+	started  time.Time
+	end      ending
+	orders   atomic.Int32 // what other goroutines asked: see Suspend
+
+	undo      undo
+	leftovers []error
+	notes     []string
+}
+
+// descriptors makes the channels of a launch and names those that init gets.
+func (r *run) descriptors() ([]prog.Binding, error) {
+	p := r.plan.Program
+	r.status, r.ctl = -1, -1
+	var binds []prog.Binding
+	give := func(s prog.Slot, fd int) {
+		binds = append(binds, prog.Binding{Slot: s, Fd: fd})
+		r.jobEnds = append(r.jobEnds, fd)
+	}
+	r.undo.add(func() error { r.closeJobEnds(); return nil })
+	rd, wr, err := pipe()
+	if err != nil {
+		return nil, err
+	}
+	give(prog.SlotStatus, wr)
+	r.status = rd
+	r.undo.add(func() error { return r.closeFd(&r.status) })
+	pair, err := socketpair()
+	if err != nil {
+		return nil, err
+	}
+	give(prog.SlotCtl, pair[1])
+	r.ctl = pair[0]
+	r.undo.add(func() error { return r.closeFd(&r.ctl) })
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	r.wake = raise(wake)
+	r.undo.add(func() error {
+		r.wakeLock.Lock()
+		defer r.wakeLock.Unlock()
+		return r.closeFd(&r.wake)
+	})
+	for i, name := range [2]string{"stdout", "stderr"} {
+		rd, wr, err := pipe()
+		if err != nil {
+			return nil, err
+		}
+		give(p.SlotNamed(name), wr)
+		r.streams[i] = newStream(r, rd, [2]writer{r.cmd.Stdout, r.cmd.Stderr}[i])
+		r.undo.add(r.streams[i].discard)
+	}
+	r.shareWriter()
+	if !r.plan.stdinNull {
+		rd, wr, err := pipe()
+		if err != nil {
+			return nil, err
+		}
+		give(p.SlotNamed("stdin"), rd)
+		r.input = newInput(r.cmd.Stdin, wr)
+		r.undo.add(r.input.stop)
+	}
+	if r.group != nil {
+		more, err := r.groupBindings()
+		return append(binds, more...), err
+	}
+	return binds, nil
+}
+
+func (r *run) closeFd(fd *int) error {
+	if *fd < 0 {
+		return nil
+	}
+	err := unix.Close(*fd)
+	*fd = -1
+	return err
+}
+
+// closeJobEnds closes the runner's copies of what init got, so that an end of
+// file means what it says.
+func (r *run) closeJobEnds() {
+	for _, fd := range r.jobEnds {
+		_ = unix.Close(fd)
+	}
+	r.jobEnds = nil
+}
+
+// order tells init to send sig to pid. It fails when init is gone.
+func (r *run) order(pid int, sig unix.Signal) error {
+	b := prog.Signal(pid, sig)
+	return os.NewSyscallError("send", unix.Sendto(r.ctl, b[:], unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, nil))
+}
+
+// awaitExec waits for the end of file on the status pipe, which means that the
+// job's program runs, or for the failure that stands there instead.
+func (r *run) awaitExec() error {
+	stop := context.AfterFunc(r.ctx, r.poke)
+	r.undo.add(func() error { stop(); return nil })
+	canceled := false
+	for {
+		fds := []unix.PollFd{{Fd: int32(r.status), Events: unix.POLLIN}, {Fd: int32(r.wake), Events: unix.POLLIN}}
+		if err := poll(fds, -1); err != nil {
+			return wrap("clone", err)
+		}
+		if fds[1].Revents != 0 && r.ctx.Err() != nil && !canceled {
+			canceled = true // the end of init ends the status pipe as well
+			r.end.fired = append(r.end.fired, firing{by: byCancel, at: limits.Now(), detail: context.Cause(r.ctx)})
+			r.end.ours = true
+			_ = unix.PidfdSendSignal(int(r.proc.PidFd.Fd()), unix.SIGKILL, nil, 0)
+		}
+		if fds[0].Revents == 0 {
+			continue
+		}
+		var buf [64]byte
+		n, err := unix.Read(r.status, buf[:])
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return wrap("clone", os.NewSyscallError("read", err))
+		}
+		if n > 0 {
+			return r.launchFailed(buf[:n])
+		}
+		if n == 0 && err == nil {
+			break
+		}
+	}
+	_ = r.closeFd(&r.status)
+	if r.proc.Stamp(stampGo) == 0 && !canceled {
+		return r.vanished(nil)
+	}
+	r.execSeen = limits.Now()
+	r.started = time.Now().Add(r.proc.Stamp(stampGo) - limits.Now())
+	r.event("exec", "the job runs", limits.Now()-r.began)
+	return nil
+}
+
+// launchFailed turns the message of a failed step into an error.
+func (r *run) launchFailed(msg []byte) error {
+	f, err := prog.ParseFailure(msg)
+	if err != nil {
+		return wrap("clone", err)
+	}
+	return stepError(r.plan.Program, f)
+}
+
+// vanished is the error of an init that ended without a word. First it looks
+// for the cause, which is more use than the symptom.
+func (r *run) vanished(symptom error) error {
+	var si unix.Siginfo
+	err := unix.Waitid(unix.P_PIDFD, int(r.proc.PidFd.Fd()), &si, unix.WEXITED|unix.WALL|unix.WNOWAIT, nil)
+	if err != nil && symptom == nil {
+		symptom = err
+	}
+	return wrap("clone", errors.Join(errInitGone, symptom))
+}
+
+var errInitGone = errors.New("init was killed before the job ran")
+
+// discard ends a launch or a run that is still there, whatever its state: the
+// end of init is the end of every process in its pid namespace.
+func (r *run) discard() error {
+	_ = unix.PidfdSendSignal(int(r.proc.PidFd.Fd()), unix.SIGKILL, nil, 0)
+	err := r.reapInit()
+	return errors.Join(err, r.proc.PidFd.Close(), r.proc.Release())
+}
+
+// reapInit waits for init's end. Its mount namespace is gone when this returns.
+func (r *run) reapInit() error {
+	for {
+		err := unix.Waitid(unix.P_PIDFD, int(r.proc.PidFd.Fd()), nil, unix.WEXITED|unix.WALL, nil)
+		if err == nil || errors.Is(err, unix.ECHILD) { // ECHILD: the importing program waits for all children itself
+			return nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return os.NewSyscallError("waitid", err)
+		}
+	}
+}
+
+// poke makes the loop look around. Any goroutine may call it at any time, also
+// when the run is over.
+func (r *run) poke() {
+	r.wakeLock.Lock()
+	defer r.wakeLock.Unlock()
+	if r.wake >= 0 {
+		one := [8]byte{1}
+		_, _ = unix.Write(r.wake, one[:])
+	}
+}
+
+func (r *run) event(stage, text string, took time.Duration) {
+	if r.cmd.Trace != nil {
+		r.cmd.Trace(Event{Time: time.Now(), Stage: stage, Text: text, Took: took})
+	}
+}
+
+func pipe() (rd, wr int, err error) {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return -1, -1, os.NewSyscallError("pipe2", err)
+	}
+	return raise(p[0]), raise(p[1]), nil
+}
+
+func socketpair() ([2]int, error) {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return p, os.NewSyscallError("socketpair", err)
+	}
+	return [2]int{raise(p[0]), raise(p[1])}, nil
+}
+
+// raise moves a descriptor above the standard ones: the job puts its own
+// streams there, and the caller may have closed some of his.
+func raise(fd int) int {
+	if fd > 2 {
+		return fd
+	}
+	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return fd
+	}
+	_ = unix.Close(fd)
+	return n
+}
+
+// poll is ppoll(2) with a timeout in nanoseconds, negative for none.
+func poll(fds []unix.PollFd, timeout time.Duration) error {
+	var ts *unix.Timespec
+	if timeout >= 0 {
+		t := unix.NsecToTimespec(int64(timeout))
+		ts = &t
+	}
+	_, err := unix.Ppoll(fds, ts, nil)
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		return os.NewSyscallError("ppoll", err)
+	}
+	return nil
+}

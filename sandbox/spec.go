@@ -1,0 +1,172 @@
+package sandbox
+
+import (
+	"time"
+
+	"github.com/jailrun/jailrun/limits"
+)
+
+// A Spec is what was asked: plain data, computed from flags or a job file and
+// printable as it stands. The zero value of every field is the safe choice; a
+// Spec with Args alone runs the program in the composed host root, without
+// network, with every wall in force.
+type Spec struct {
+	// Args is the program and its arguments. A name without a slash is looked
+	// up in the job's own PATH, inside the sandbox. It must not be empty.
+	Args []string
+	// Env is the whole environment of the job as K=V, in order, the last of a
+	// name wins. Nil means [DefaultEnv]; nothing is taken from the caller.
+	Env []string
+
+	// Dir is the directory outside that is taken as current; "" means the
+	// process's own. It is seen inside as [WorkDir], in the way CWD says.
+	Dir string
+	// CWD says how Dir is seen inside; zero chooses [CWDCopy] where that is
+	// right, and says in Result.Notes if it is not.
+	CWD CWD
+	// Workdir is the job's first working directory inside; "" means
+	// [WorkDir], or HOME when Dir is not seen.
+	Workdir string
+
+	// Rootfs is "" or "host" for the root composed of the host's system
+	// directories, or a directory to be used as the root.
+	Rootfs string
+	// ReadOnlyRoot leaves the root without a writable layer; /tmp, HOME and
+	// /dev/shm stay writable.
+	ReadOnlyRoot bool
+	// Binds, Tmpfs and Files are added to the root in this order.
+	Binds []Bind
+	Tmpfs []Tmpfs
+	Files []File
+
+	// Map says which ids the job has; the zero value is the caller's own id as
+	// root inside. As root a locked block of unprivileged ids is used instead.
+	Map Map
+	// User is the job's uid and gid inside, as "UID[:GID]", or "caller". ""
+	// means 0 under the self map and as root, 1000 under auto.
+	User string
+	// Hostname is the name inside; "" means "jail".
+	Hostname string
+	// Net is the job's network; zero is none but its own loopback.
+	Net Net
+	// Seccomp names the built-in profile: default, judge, strict, or none,
+	// which needs UnsafeNoSeccomp. "" means default.
+	Seccomp string
+	// AllowMissing names walls of the confinement that may be missing on this
+	// host; any other missing wall is an error.
+	AllowMissing []string
+	// Unsafe names protections that are given up; see the Unsafe constants.
+	Unsafe []string
+
+	Limits Limits
+}
+
+// WorkDir is where the job sees the current directory. It is a fixed name, so
+// that the job learns no path of the host.
+const WorkDir = "/work"
+
+// Home is the job's writable HOME.
+const Home = "/home/job"
+
+// Names for Spec.Unsafe.
+const (
+	UnsafeNoSeccomp   = "seccomp-none" // Seccomp "none"
+	UnsafeBindHome    = "bind-home"    // Binds and CWD may show homes and system directories
+	UnsafeBindSockets = "bind-sockets" // Binds may show sockets and FIFOs
+	UnsafeNetHost     = "net-host"     // Net NetHost
+)
+
+// CWD is the way in which the current directory is seen inside.
+type CWD uint8
+
+// The ways.
+const (
+	CWDAuto     CWD = iota // CWDCopy where it is right, else CWDReadOnly or CWDNone with a note
+	CWDCopy                // files are seen, writes are kept aside and discarded
+	CWDReadOnly            // files are seen, writes fail
+	CWDWritable            // the directory itself
+	CWDNone                // not seen
+)
+
+// A Bind shows a file or directory of the host inside.
+type Bind struct {
+	Source   string // outside; relative to Spec.Dir
+	Target   string // inside, absolute; "" means Source made absolute
+	Writable bool   // false: read-only with all mounts below
+	NoExec   bool
+	Optional bool // a missing Source is no error
+	Sockets  bool // UNIX sockets and FIFOs below Source may be used
+}
+
+// A Tmpfs is an empty writable directory of its own.
+type Tmpfs struct {
+	Target string // inside, absolute
+	// Size in bytes; 0 means Limits.Disk. It is charged to Limits.Disk.
+	Size limits.Size
+}
+
+// A File is a small file that is written into the root.
+type File struct {
+	Target  string // inside, absolute
+	Content []byte
+}
+
+// A Map chooses the id mapping.
+type Map struct {
+	// Mode: "" or "self", "auto", "auto:isolated", or explicit ranges as
+	// "IN:OUT:N[,IN:OUT:N…]".
+	Mode string
+}
+
+// Net is the job's network.
+type Net uint8
+
+// The networks.
+const (
+	NetNone Net = iota // a namespace of its own, with loopback up
+	NetHost            // the host's; needs UnsafeNetHost
+)
+
+// Limits are the bounds of a job. A zero field means no such limit unless it
+// says otherwise. A limit that cannot be enforced is an error or stands in the
+// ledger ([Result.Limits]) with what enforces it instead.
+type Limits struct {
+	Memory limits.Size // bytes, whole tree; a swap of 0 goes with it
+	Swap   limits.Size // bytes on top of Memory
+	CPU    limits.CPU  // bandwidth
+	CPUs   string      // list of CPUs as in cpuset.cpus; "" all
+	Weight int         // share under contention, 1–10000; 0 none asked
+	Pids   int         // tasks of the job; 0 means [DefaultPids], -1 none
+
+	CPUTime time.Duration // user+system of the whole tree; sets Wall to 3 × it + 1 s if that is 0
+	Wall    time.Duration // until the main process ends
+	// Grace: SIGTERM to the main process first, SIGKILL to all after Grace;
+	// for limits, and for a cancel.
+	Grace time.Duration
+
+	Output         limits.Size // bytes of stdout and stderr passed on
+	TruncateOutput bool        // go on without passing on, instead of killing
+
+	Disk   limits.Size // bytes of all writable areas together; 0 means [DefaultDisk]
+	Inodes int         // of all writable areas; 0 means [DefaultInodes]
+
+	// Rlimits holds the per-process limits that differ from the defaults.
+	Rlimits limits.RlimitSpec
+
+	RequireCgroup bool // refuse the watchdog tier
+}
+
+// Defaults of Limits.
+const (
+	DefaultPids   = 512
+	DefaultDisk   = 512 << 20
+	DefaultInodes = 128 << 10
+)
+
+// DefaultEnv returns the environment of a job that asks for none.
+func DefaultEnv() []string {
+	return []string{
+		"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + Home, "USER=job", "LOGNAME=job",
+		"TMPDIR=/tmp", "LANG=C.UTF-8", "TAR_OPTIONS=--no-same-owner",
+	}
+}

@@ -1,0 +1,219 @@
+package sandbox
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+type writer = io.Writer
+
+// A stream passes one output of the job on. Its goroutine is started when the
+// first byte is there: a silent job costs none.
+type stream struct {
+	run     *run
+	fd      int // read end; owned by the loop until the goroutine runs
+	to      io.Writer
+	lock    *sync.Mutex // shared when both streams go to one writer
+	bytes   atomic.Int64
+	cut     atomic.Bool // something was not passed on
+	failed  atomic.Pointer[error]
+	running bool
+	done    chan struct{} // closed at the end of file
+}
+
+func newStream(r *run, fd int, to io.Writer) *stream {
+	return &stream{run: r, fd: fd, to: to, done: make(chan struct{})}
+}
+
+// shareWriter keeps two streams to one writer from calling it at once.
+func (r *run) shareWriter() {
+	if a, b := r.streams[0].to, r.streams[1].to; a != nil && b != nil && comparableEqual(a, b) {
+		r.streams[0].lock = new(sync.Mutex)
+		r.streams[1].lock = r.streams[0].lock
+	}
+}
+
+// comparableEqual is a == b for writers whose type may not be comparable.
+func comparableEqual(a, b io.Writer) (same bool) {
+	defer func() {
+		if recover() != nil {
+			same = false
+		}
+	}()
+	return a == b
+}
+
+// ready is called by the loop when poll reports revents for the stream.
+func (s *stream) ready(revents int16) {
+	if revents&unix.POLLIN != 0 {
+		s.running = true
+		go s.pump()
+		return
+	}
+	s.close() // an end of file without a byte
+}
+
+func (s *stream) close() {
+	_ = unix.Close(s.fd)
+	s.fd = -1
+	close(s.done)
+}
+
+// discard is the stream's undo: after a failed launch nothing reads it.
+func (s *stream) discard() error {
+	if !s.running && s.fd >= 0 {
+		s.close()
+	}
+	return nil
+}
+
+// pump reads to the end of file, which comes when every process of the job is
+// dead. After the limit, or when the writer failed, it goes on reading, so
+// that the job meets a limit and not a full pipe.
+func (s *stream) pump() {
+	defer s.run.poke()
+	defer s.close()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := unix.Read(s.fd, buf)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if n <= 0 {
+			return
+		}
+		s.bytes.Add(int64(n))
+		s.pass(buf[:n])
+	}
+}
+
+// pass writes what the limit allows of b, and wakes the loop when it is met.
+func (s *stream) pass(b []byte) {
+	total := s.run.written.Add(int64(len(b)))
+	if limit := int64(s.run.plan.limits.Output); limit > 0 && total > limit {
+		b = b[:max(0, int64(len(b))-(total-limit))]
+		s.cut.Store(true)
+		s.run.poke()
+	}
+	if len(b) == 0 || s.to == nil || s.failed.Load() != nil {
+		return
+	}
+	if s.lock != nil {
+		s.lock.Lock()
+		defer s.lock.Unlock()
+	}
+	if _, err := s.to.Write(b); err != nil {
+		s.cut.Store(true)
+		s.failed.Store(&err)
+		s.run.poke()
+	}
+}
+
+// An input passes the runner's input to the job.
+type input struct {
+	from    io.Reader
+	fd      int // write end
+	quit    int // eventfd that ends a wait for a file
+	started bool
+	stopped bool
+	ended   chan struct{}
+}
+
+func newInput(from io.Reader, fd int) *input {
+	return &input{from: from, fd: fd, quit: -1, ended: make(chan struct{})}
+}
+
+// wantsStdin says whether the job gets an input pipe. The null device needs
+// none: the job has its own.
+func (c *Cmd) wantsStdin() bool {
+	f, ok := c.Stdin.(*os.File)
+	if !ok {
+		return c.Stdin != nil
+	}
+	if f == nil {
+		return false
+	}
+	var st unix.Stat_t
+	return unix.Fstat(int(f.Fd()), &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(1, 3)
+}
+
+// start begins to pass on. It is called once, when the job runs.
+func (in *input) start() error {
+	quit, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("eventfd", err)
+	}
+	in.quit, in.started = quit, true
+	go in.pump()
+	return nil
+}
+
+// pump ends with the input, with the job's last reader, or when stop is called
+// while it waits for a file. A reader that is no file may keep it longer.
+func (in *input) pump() {
+	defer close(in.ended)
+	defer unix.Close(in.fd)
+	buf := make([]byte, 64<<10)
+	file, _ := in.from.(*os.File)
+	for {
+		if file != nil && !in.wait(file) {
+			return
+		}
+		n, err := in.from.Read(buf)
+		for b := buf[:n]; len(b) > 0; {
+			m, werr := unix.Write(in.fd, b)
+			if errors.Is(werr, unix.EINTR) {
+				continue
+			}
+			if werr != nil {
+				return // EPIPE: nobody reads any more
+			}
+			b = b[m:]
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// wait returns false when there is nothing to wait for any more: the job's
+// readers are gone, or the run is over.
+func (in *input) wait(file *os.File) bool {
+	fds := []unix.PollFd{
+		{Fd: int32(file.Fd()), Events: unix.POLLIN},
+		{Fd: int32(in.quit), Events: unix.POLLIN},
+		{Fd: int32(in.fd)}, // POLLERR when the read end is closed
+	}
+	for {
+		if err := poll(fds, -1); err != nil || fds[1].Revents != 0 || fds[2].Revents&unix.POLLERR != 0 {
+			return false
+		}
+		if fds[0].Revents != 0 {
+			return true
+		}
+	}
+}
+
+// stop ends the passing on; a second call does nothing. It waits for the
+// goroutine only if that cannot hang in a reader of the caller's.
+func (in *input) stop() error {
+	if in.stopped {
+		return nil
+	}
+	in.stopped = true
+	if !in.started {
+		return unix.Close(in.fd)
+	}
+	one := [8]byte{1}
+	_, err := unix.Write(in.quit, one[:])
+	if _, isFile := in.from.(*os.File); isFile {
+		<-in.ended
+		return errors.Join(err, unix.Close(in.quit))
+	}
+	return err
+}

@@ -1,0 +1,160 @@
+package sandbox
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"sync"
+
+	"github.com/jailrun/jailrun/limits"
+	"github.com/jailrun/jailrun/sandbox/prog"
+)
+
+// subtrees remembers what [limits.FindSubtree] found for this process, by the
+// controllers needed: it never changes for the better while we run.
+var subtrees struct {
+	sync.Mutex
+	found map[string]foundSubtree
+}
+
+type foundSubtree struct {
+	tree *limits.Subtree
+	err  error
+}
+
+// FindSubtree looks for a delegated cgroup v2 subtree that has the controllers
+// s needs, or else for any writable one (see [limits.FindOptions]). evacuate
+// allows the calling process to be moved into a leaf; only a program's own
+// main may ask for that. The answer is kept for the life of the process.
+func FindSubtree(s *Spec, evacuate bool) (*limits.Subtree, error) {
+	need := s.controllers()
+	key := fmt.Sprint(need, evacuate)
+	subtrees.Lock()
+	defer subtrees.Unlock()
+	if f, ok := subtrees.found[key]; ok {
+		return f.tree, f.err
+	}
+	var f foundSubtree
+	f.tree, f.err = limits.FindSubtree(limits.FindOptions{
+		Need: need, Want: []string{"memory", "cpu", "pids", "io"}, Evacuate: evacuate, Bare: true,
+	})
+	if subtrees.found == nil {
+		subtrees.found = map[string]foundSubtree{}
+	}
+	subtrees.found[key] = f
+	return f.tree, f.err
+}
+
+// controllers lists what the limits need of a subtree.
+func (s *Spec) controllers() []string {
+	l := &s.Limits
+	need := []string{"pids"}
+	if l.Memory > 0 {
+		need = append(need, "memory")
+	}
+	if l.CPU > 0 || l.Weight > 0 {
+		need = append(need, "cpu")
+	}
+	if l.CPUs != "" {
+		need = append(need, "cpuset")
+	}
+	return need
+}
+
+// tier says who is to enforce the limits, and where a group can be made, if
+// anywhere. lacks is the reason for the watchdog.
+func (c *Cmd) tier() (t Tier, tree *limits.Subtree, lacks, err error) {
+	if tree, lacks = c.Subtree, nil; tree == nil {
+		tree, lacks = FindSubtree(&c.Spec, false)
+	}
+	if lacks == nil {
+		lacks = tree.Lacks()
+	}
+	if lacks == nil {
+		return TierCgroup, tree, nil, nil
+	}
+	return TierWatchdog, tree, lacks, c.withoutKernel(lacks)
+}
+
+// chooseTier finds the subtree and makes the run's group. Without the
+// controllers that the limits need it is the watchdog tier, which still uses a
+// writable group for freezing and for its CPU clock.
+func (r *run) chooseTier() error {
+	tier, tree, lacks, err := r.cmd.tier()
+	r.tier, r.lacks = tier, lacks
+	if err != nil || tree == nil {
+		return err
+	}
+	begin := limits.Now()
+	var gl limits.GroupLimits
+	if r.tier == TierCgroup {
+		gl = r.cmd.groupLimits()
+	}
+	if r.group, err = tree.NewGroup(r.id, gl); err != nil {
+		return err
+	}
+	r.took.Group = limits.Now() - begin
+	r.event("group", "made "+r.group.Path(), r.took.Group)
+	return nil
+}
+
+// withoutKernel says whether the watchdog may stand in for the kernel, which
+// refused for the given reason.
+func (s *Spec) withoutKernel(reason error) error {
+	switch {
+	case s.Limits.RequireCgroup:
+		return fmt.Errorf("--require cgroup: %w", reason)
+	case s.Limits.CPUs != "" || s.Limits.Weight > 0:
+		return fmt.Errorf("cpuset and cpu-weight need a cgroup: %w", reason)
+	case s.Limits.Swap > 0:
+		return fmt.Errorf("swap needs a cgroup: %w", reason)
+	}
+	return nil
+}
+
+func (s *Spec) groupLimits() limits.GroupLimits {
+	l := &s.Limits
+	pids := l.Pids
+	switch pids {
+	case 0:
+		pids = DefaultPids
+	case -1:
+		pids = 0
+	}
+	return limits.GroupLimits{
+		Memory: l.Memory, Swap: l.Swap, CPU: l.CPU, CPUWeight: l.Weight, CPUSet: l.CPUs, Tasks: uint64(pids),
+	}
+}
+
+// groupBindings names the descriptors that put init and the job into their
+// leaves.
+func (r *run) groupBindings() ([]prog.Binding, error) {
+	binds := []prog.Binding{{Slot: prog.SlotInitGroup, Fd: r.group.InitFD()}}
+	if !r.plan.joinGroup {
+		return append(binds, prog.Binding{Slot: prog.SlotJobGroup, Fd: r.group.JobFD()}), nil
+	}
+	fd, err := r.group.OpenJobProcs()
+	if err != nil {
+		return nil, err
+	}
+	r.jobEnds = append(r.jobEnds, fd)
+	return append(binds, prog.Binding{Slot: r.plan.procsSlot, Fd: fd}), nil
+}
+
+// removeGroup is the group's undo.
+func (r *run) removeGroup() error {
+	if r.group == nil {
+		return nil
+	}
+	g := r.group
+	r.group = nil
+	return g.Remove()
+}
+
+func newID() (string, error) {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(b[:]), nil
+}

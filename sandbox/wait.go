@@ -1,0 +1,266 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/limits"
+	"github.com/jailrun/jailrun/sandbox/prog"
+)
+
+// An ending is how far the end of a run has come.
+type ending struct {
+	fired   []firing      // watchers, in the order in which they fired
+	grace   time.Duration // when SIGTERM becomes SIGKILL; 0 for none pending
+	force   time.Duration // when init itself is killed; 0 for none pending
+	killing bool
+	ours    bool // we killed init
+	err     error
+}
+
+// killPatience is how long init may take to end the job before it is killed
+// itself, which the kernel answers by killing all in its pid namespace.
+const killPatience = time.Second
+
+// supervise runs until the job is over and its output has been passed on.
+func (r *run) supervise() error {
+	if r.input != nil {
+		if err := r.input.start(); err != nil {
+			return err
+		}
+	}
+	for {
+		r.clock()
+		if (r.exit != nil || r.initGone) && r.streamsDone() {
+			return nil
+		}
+		fds, handlers := r.pollSet()
+		timeout := time.Duration(-1)
+		if next := r.nextDeadline(); next > 0 {
+			timeout = max(0, next-limits.Now())
+		}
+		if err := poll(fds, timeout); err != nil {
+			return err
+		}
+		for i, h := range handlers {
+			if fds[i].Revents != 0 {
+				h(fds[i].Revents)
+			}
+		}
+		if r.end.err != nil {
+			return r.end.err
+		}
+	}
+}
+
+// pollSet lists what the loop waits for, each with what to do.
+func (r *run) pollSet() ([]unix.PollFd, []func(int16)) {
+	fds, handlers := make([]unix.PollFd, 0, 5), make([]func(int16), 0, 5)
+	add := func(fd int, h func(int16)) {
+		fds, handlers = append(fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}), append(handlers, h)
+	}
+	add(r.wake, func(int16) { r.attend() })
+	if r.ctl >= 0 && r.exit == nil {
+		add(r.ctl, func(int16) { r.receive() })
+	}
+	if !r.initGone && r.exit == nil {
+		add(int(r.proc.PidFd.Fd()), func(int16) { r.initEnded() })
+	}
+	for _, s := range r.streams {
+		if !s.running && s.fd >= 0 {
+			add(s.fd, s.ready)
+		}
+	}
+	return fds, handlers
+}
+
+func (r *run) streamsDone() bool {
+	for _, s := range r.streams {
+		select {
+		case <-s.done:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// attend empties the eventfd; what it stands for is looked at by clock.
+func (r *run) attend() {
+	var b [8]byte
+	_, _ = unix.Read(r.wake, b[:])
+}
+
+// receive takes one message of init's.
+func (r *run) receive() {
+	var buf [512]byte
+	var oob [128]byte
+	n, oobn, _, _, err := unix.Recvmsg(r.ctl, buf[:], oob[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
+	switch {
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+		return
+	case err != nil:
+		r.end.err = os.NewSyscallError("recvmsg", err)
+		return
+	case n == 0: // init's end is closed: the pidfd tells the rest
+		_ = r.closeFd(&r.ctl)
+		return
+	}
+	files := receivedFiles(oob[:oobn])
+	rep, err := prog.ParseReport(buf[:n])
+	switch {
+	case err != nil:
+		r.end.err = err
+	case rep.Ready && len(files) == 2 && r.procDir == nil:
+		// In the order of the slots, which is that of their creation.
+		r.upper, r.procDir = files[0], files[1]
+		files = nil
+		r.undo.add(func() error { return errors.Join(r.procDir.Close(), r.upper.Close()) })
+	case rep.Exit != nil:
+		r.exit = rep.Exit
+	}
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+func receivedFiles(oob []byte) []*os.File {
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil
+	}
+	var files []*os.File
+	for i := range msgs {
+		fds, err := unix.ParseUnixRights(&msgs[i])
+		if err != nil {
+			continue
+		}
+		for _, fd := range fds {
+			files = append(files, os.NewFile(uintptr(fd), "from init"))
+		}
+	}
+	return files
+}
+
+// initEnded is called when init is dead. Its last message may still wait.
+func (r *run) initEnded() {
+	for r.ctl >= 0 && r.exit == nil && r.end.err == nil {
+		r.receive()
+	}
+	r.initGone = true
+}
+
+// clock fires what is due.
+func (r *run) clock() {
+	now := limits.Now()
+	over := r.exit != nil || r.initGone
+	if over {
+		return
+	}
+	l := &r.plan.limits
+	if r.ctx.Err() != nil {
+		r.fire(firing{by: byCancel, at: now, detail: context.Cause(r.ctx)}, true)
+	}
+	if l.Wall > 0 && now >= r.deadline() {
+		r.fire(firing{by: byWall, at: now}, true)
+	}
+	if l.Output > 0 && r.written.Load() > int64(l.Output) && !l.TruncateOutput {
+		r.fire(firing{by: byOutput, at: now, value: r.written.Load()}, false)
+	}
+	if r.watch != nil {
+		r.watch.tick(now)
+	}
+	e := &r.end
+	if e.grace > 0 && now >= e.grace {
+		r.kill()
+	}
+	if e.force > 0 && now >= e.force {
+		r.force()
+	}
+}
+
+func (r *run) deadline() time.Duration { return r.proc.Stamp(stampGo) + r.plan.limits.Wall }
+
+// nextDeadline returns the next time at which clock has something to do, or 0.
+func (r *run) nextDeadline() time.Duration {
+	if r.exit != nil || r.initGone {
+		return 0
+	}
+	var next time.Duration
+	at := func(t time.Duration) {
+		if t > 0 && (next == 0 || t < next) {
+			next = t
+		}
+	}
+	if r.plan.limits.Wall > 0 && !r.firedBy(byWall) {
+		at(r.deadline())
+	}
+	at(r.end.grace)
+	at(r.end.force)
+	if r.watch != nil {
+		at(r.watch.next)
+	}
+	return next
+}
+
+func (r *run) firedBy(by watcher) bool {
+	for _, f := range r.end.fired {
+		if f.by == by {
+			return true
+		}
+	}
+	return false
+}
+
+// fire ends the job for a reason; later reasons are kept as well, the first
+// one decides. Only some reasons allow the job its grace.
+func (r *run) fire(f firing, graceful bool) {
+	if r.firedBy(f.by) {
+		return
+	}
+	first := len(r.end.fired) == 0
+	grace := r.plan.limits.Grace
+	f.graced = first && graceful && grace > 0
+	r.end.fired = append(r.end.fired, f)
+	switch {
+	case !first && !graceful:
+		r.kill()
+	case !first:
+	case graceful && grace > 0:
+		r.event("run", "asking the job to end: "+f.by.String(), 0)
+		if r.order(prog.MainPid, unix.SIGTERM) != nil {
+			r.kill()
+			return
+		}
+		r.end.grace = limits.Now() + grace
+	default:
+		r.kill()
+	}
+}
+
+// kill has init end every process of the job, so that their end and their CPU
+// time are reported.
+func (r *run) kill() {
+	r.end.grace = 0
+	if r.end.killing {
+		return
+	}
+	r.end.killing = true
+	r.event("run", "killing the job", 0)
+	_ = r.order(-1, unix.SIGKILL) // kill(-1) is atomic to forks; if init cannot, force does
+	r.end.force = limits.Now() + killPatience
+}
+
+// force ends init, and so the kernel ends the job, without a report.
+func (r *run) force() {
+	r.end.force, r.end.ours = 0, true
+	r.event("run", "init does not answer; killing it", 0)
+	_ = unix.PidfdSendSignal(int(r.proc.PidFd.Fd()), unix.SIGKILL, nil, 0)
+	if r.group != nil {
+		_ = r.group.Kill()
+	}
+}
