@@ -94,8 +94,11 @@ func TestParse(t *testing.T) {
 	}{
 		{"not written yet", "", nil, ""},
 		{"init", "         0          0 4294967295\n", Map{{0, 0, 4294967295}}, ""},
-		{"rootless podman", "         0       1000          1\n         1     100000      65536\n",
-			Map{{0, 1000, 1}, {1, 100000, 65536}}, ""},
+		{
+			"rootless podman", "         0       1000          1\n         1     100000      65536\n",
+			Map{{0, 1000, 1}, {1, 100000, 65536}},
+			"",
+		},
 		{"outside unknown to the reader", "0 4294967295 1\n", Map{{0, 4294967295, 1}}, ""},
 		{"no newline", "0 1 2", Map{{0, 1, 2}}, ""},
 		{"two words", "0 1\n", nil, "line 1"},

@@ -18,16 +18,15 @@ func Names(passwd io.Reader, uid uint32) ([]string, error) {
 	br := bufio.NewReaderSize(passwd, maxSubLine+1)
 	var names []string
 	for len(names) < most {
-		line, err := readLine(br)
-		tooLong := errors.Is(err, bufio.ErrBufferFull)
-		if err != nil && err != io.EOF && !tooLong {
+		line, tooLong, err := readLine(br)
+		if err != nil && !errors.Is(err, io.EOF) {
 			return names, err
 		}
 		f := strings.SplitN(line, ":", 4)
 		if !tooLong && len(f) == 4 && f[0] != "" && f[2] == want {
 			names = append(names, f[0])
 		}
-		if err == io.EOF {
+		if err != nil {
 			break
 		}
 	}

@@ -81,39 +81,31 @@ func ParseSub(r io.Reader, o Owner) (Sub, error) {
 	lim := &io.LimitedReader{R: r, N: maxSubFile + 1}
 	br := bufio.NewReaderSize(lim, maxSubLine+1)
 	for n := 1; ; n++ {
-		line, err := readLine(br)
-		if err != nil && err != io.EOF && !errors.Is(err, bufio.ErrBufferFull) {
-			return sub, err
-		}
+		line, tooLong, err := readLine(br)
 		if lim.N == 0 {
 			return sub, fmt.Errorf("line %d: the file is longer than %d bytes", n, maxSubFile)
 		}
-		if err == io.EOF && line == "" {
-			return sub, nil
+		if err != nil && !errors.Is(err, io.EOF) {
+			return sub, err
 		}
-		sub.add(n, line, errors.Is(err, bufio.ErrBufferFull), o)
-		if err == io.EOF {
+		sub.add(n, line, tooLong, o)
+		if err != nil {
 			return sub, nil
 		}
 	}
 }
 
-// readLine returns the next line without its newline. Of a line longer than the
-// buffer it returns the beginning, with bufio.ErrBufferFull, and reads past the
-// rest.
-func readLine(br *bufio.Reader) (string, error) {
+// readLine returns the next line without its newline, of one that is longer than
+// the buffer the beginning. The last line comes with io.EOF; it is empty if the
+// text ends with a newline.
+func readLine(br *bufio.Reader) (line string, tooLong bool, err error) {
 	b, err := br.ReadSlice('\n')
-	line := strings.TrimSuffix(string(b), "\n")
-	if !errors.Is(err, bufio.ErrBufferFull) {
-		return line, err
-	}
+	line = strings.TrimSuffix(string(b), "\n")
 	for errors.Is(err, bufio.ErrBufferFull) {
+		tooLong = true
 		_, err = br.ReadSlice('\n')
 	}
-	if err != nil && err != io.EOF {
-		return line, err
-	}
-	return line, bufio.ErrBufferFull
+	return line, tooLong, err
 }
 
 // add takes up line number n.

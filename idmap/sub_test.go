@@ -33,10 +33,17 @@ func TestParseSub(t *testing.T) {
 		{"by name", "bob:100000:65536\nalice:165536:65536\n", alice, []SubRange{{165536, 65536}}, nil},
 		{"by number", "1000:165536:65536\n", alice, []SubRange{{165536, 65536}}, nil},
 		{"by number only", "alice:1:1\n1000:165536:65536\n", Owner{UID: 1000}, []SubRange{{165536, 65536}}, nil},
-		{"several, both ways, in order", "alice:300000:10\nbob:1:1\n1000:200000:20\nalice:100000:30\n", alice,
-			[]SubRange{{300000, 10}, {200000, 20}, {100000, 30}}, nil},
-		{"two names of one uid", "a:100000:1\nb:200000:1\n", Owner{UID: 5, Names: []string{"a", "b"}},
-			[]SubRange{{100000, 1}, {200000, 1}}, nil},
+		{
+			"several, both ways, in order", "alice:300000:10\nbob:1:1\n1000:200000:20\nalice:100000:30\n", alice,
+			[]SubRange{{300000, 10}, {200000, 20}, {100000, 30}},
+			nil,
+		},
+		{
+			"two names of one uid", "a:100000:1\nb:200000:1\n",
+			Owner{UID: 5, Names: []string{"a", "b"}},
+			[]SubRange{{100000, 1}, {200000, 1}},
+			nil,
+		},
 		{"no final newline", "alice:100000:65536", alice, []SubRange{{100000, 65536}}, nil},
 		{"comments and blank lines", "# who:has:what\n\n#alice:1:2\nalice:100000:2\n", alice, []SubRange{{100000, 2}}, nil},
 		{"a part of the name", "alic:1:1\nalicee:1:1\nAlice:1:1\n", alice, nil, nil},
@@ -60,8 +67,11 @@ func TestParseSub(t *testing.T) {
 		{"control bytes are quoted", "\x1b]0;pwned\x07\n", alice, nil, []string{`line 1: "\x1b]0;pwned\a" is not OWNER:FIRST:COUNT`}},
 		{"lines of other owners count as malformed too", "bob:x:1\nalice:1:1\n", alice, []SubRange{{1, 1}}, []string{`line 1: "x" is not an id`}},
 		{"longest line", "alice:1:1:" + strings.Repeat("x", maxSubLine-10) + "\n", alice, []SubRange{{1, 1}}, nil},
-		{"line too long", "alice:1:1:" + strings.Repeat("x", maxSubLine-9) + "\nalice:2:1\n", alice, []SubRange{{2, 1}},
-			[]string{"line 1: the line is longer than 1023 bytes"}},
+		{
+			"line too long", "alice:1:1:" + strings.Repeat("x", maxSubLine-9) + "\nalice:2:1\n", alice,
+			[]SubRange{{2, 1}},
+			[]string{"line 1: the line is longer than 1023 bytes"},
+		},
 		{"last line too long", strings.Repeat("x", 5000), alice, nil, []string{"line 1: the line is longer than 1023 bytes"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,7 +1,6 @@
 package userns
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -83,7 +82,7 @@ func LockBlockIn(space string, window []idmap.SubRange) (base uint32, lock *os.F
 		if err == nil {
 			return base, os.NewFile(uintptr(fd), name), nil
 		}
-		if err != unix.EADDRINUSE {
+		if !errors.Is(err, unix.EADDRINUSE) {
 			_ = unix.Close(fd)
 			return 0, nil, os.NewSyscallError("bind", err)
 		}
@@ -106,16 +105,16 @@ func blockBase(window []idmap.SubRange, n uint64) uint32 {
 
 func random64() (uint64, error) {
 	var b [8]byte
-	// Up to 256 bytes come whole and without EINTR once the pool is ready.
-	for {
-		_, err := unix.Getrandom(b[:], 0)
-		if err == nil {
-			return binary.NativeEndian.Uint64(b[:]), nil
-		}
-		if err != unix.EINTR {
-			return 0, os.NewSyscallError("getrandom", err)
-		}
+	// Up to 256 bytes come whole; EINTR comes only before the pool is ready.
+	_, err := unix.Getrandom(b[:], 0)
+	for err == unix.EINTR {
+		_, err = unix.Getrandom(b[:], 0)
 	}
+	var v uint64
+	for _, c := range b {
+		v = v<<8 | uint64(c)
+	}
+	return v, os.NewSyscallError("getrandom", err)
 }
 
 // ownWindow is the window for the user namespace that this process lives in.

@@ -34,8 +34,8 @@ func (e *DisabledError) Unwrap() []error { return []error{ErrDisabled, e.Err} }
 func Refused(err error) error { return refused(thisHost, err) }
 
 func refused(h host, err error) error {
-	var errno unix.Errno
-	if !errors.As(err, &errno) {
+	errno, ok := errors.AsType[unix.Errno](err)
+	if !ok {
 		return err
 	}
 	var why, fix string

@@ -30,18 +30,36 @@ func TestLookup(t *testing.T) {
 		gids     []idmap.SubRange
 		err, fix string
 	}{
-		{1000, "", []idmap.SubRange{{First: 100000, Count: 65536}},
-			[]idmap.SubRange{{First: 200000, Count: 65536}, {First: 800000, Count: 5}}, "",
-			"sudo usermod --add-subuids 800005-865540 --add-subgids 800005-865540 alice"},
-		{1001, "", []idmap.SubRange{{First: 300000, Count: 5}}, []idmap.SubRange{{First: 300000, Count: 5}}, "",
-			"add the line 1001:800005:65536 to /etc/subuid and to /etc/subgid"},
-		{1002, "ldap", []idmap.SubRange{{First: 400000, Count: 7}}, []idmap.SubRange{{First: 400000, Count: 7}}, "",
-			"sudo usermod --add-subuids 800005-865540 --add-subgids 800005-865540 ldap"},
+		{
+			1000, "",
+			[]idmap.SubRange{{First: 100000, Count: 65536}},
+			[]idmap.SubRange{{First: 200000, Count: 65536}, {First: 800000, Count: 5}},
+			"",
+			"sudo usermod --add-subuids 800005-865540 --add-subgids 800005-865540 alice",
+		},
+		{
+			1001, "",
+			[]idmap.SubRange{{First: 300000, Count: 5}},
+			[]idmap.SubRange{{First: 300000, Count: 5}},
+			"",
+			"add the line 1001:800005:65536 to /etc/subuid and to /etc/subgid",
+		},
+		{
+			1002, "ldap",
+			[]idmap.SubRange{{First: 400000, Count: 7}},
+			[]idmap.SubRange{{First: 400000, Count: 7}},
+			"",
+			"sudo usermod --add-subuids 800005-865540 --add-subgids 800005-865540 ldap",
+		},
 		{1002, "", nil, nil, f.SubUID + `: no subordinate ids for uid 1002; malformed: line 2: "broken" is not OWNER:FIRST:COUNT; ` +
 			f.SubGID + ": no subordinate ids for uid 1002", "add the line 1002:800005:65536 to /etc/subuid and to /etc/subgid"},
-		{1003, "", []idmap.SubRange{{First: 500000, Count: 1}}, nil,
+		{
+			1003, "",
+			[]idmap.SubRange{{First: 500000, Count: 1}},
+			nil,
 			f.SubGID + `: no subordinate ids for "odd name" (uid 1003)`,
-			`sudo usermod --add-subuids 800005-865540 --add-subgids 800005-865540 "odd name"`},
+			`sudo usermod --add-subuids 800005-865540 --add-subgids 800005-865540 "odd name"`,
+		},
 	} {
 		s, err := f.Lookup(c.uid, c.name)
 		if c.err != "" {

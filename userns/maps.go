@@ -185,11 +185,11 @@ func (f *mapFile) verify(t *target) error {
 }
 
 func (t *target) readMap(name string) (idmap.Map, error) {
-	f, err := t.open(name, unix.O_RDONLY)
+	fd, path, err := t.open(name, unix.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
-	text, err := readSmall(f)
+	text, err := readSmall(fd, path)
 	if err != nil {
 		return nil, err
 	}

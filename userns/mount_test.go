@@ -2,6 +2,7 @@ package userns
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -60,7 +61,7 @@ func roleMount() error {
 		return err
 	}
 	if err := os.Chown(at+"/new", 5, 5); err != nil {
-		fmt.Println("chown to another id:", err.(*os.PathError).Err)
+		fmt.Println("chown to another id:", errors.Unwrap(err))
 	}
 	return nil
 }

@@ -49,7 +49,11 @@ func OpenNamespace(pid, pidfd int) (*os.File, error) {
 		return nil, err
 	}
 	defer t.close()
-	return t.open("ns/user", unix.O_RDONLY)
+	fd, path, err := t.open("ns/user", unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // stopped is a process that stands before its first instruction.

@@ -42,7 +42,7 @@ func TestNewNamespace(t *testing.T) {
 	assert.Equal(t, unix.CLONE_NEWUSER, kind)
 
 	_, err = unix.Wait4(-1, nil, unix.WNOHANG, nil)
-	assert.ErrorIs(t, err, unix.ECHILD, "no process is left")
+	require.ErrorIs(t, err, unix.ECHILD, "no process is left")
 }
 
 // The process must never run: a library's caller would find itself started again.
@@ -59,8 +59,8 @@ func TestStoppedNeverRuns(t *testing.T) {
 	require.Equal(t, "t", procState(t, p.proc.Pid), "stopped by its tracer")
 	// The first thing a Go program does is to reserve room for its heap.
 	const reserved = " ---p "
-	assert.True(t, strings.Contains(procFile(t, os.Getpid(), "maps"), reserved))
-	assert.False(t, strings.Contains(procFile(t, p.proc.Pid, "maps"), reserved))
+	assert.Contains(t, procFile(t, os.Getpid(), "maps"), reserved)
+	assert.NotContains(t, procFile(t, p.proc.Pid, "maps"), reserved)
 }
 
 func procState(t *testing.T, pid int) string {
@@ -126,18 +126,42 @@ func TestRefused(t *testing.T) {
 		why   string // "" if it is not about user namespaces
 		fix   string
 	}{
-		{"old Debian", map[string]string{"sys/kernel/unprivileged_userns_clone": "0\n"}, unix.EPERM,
-			"kernel.unprivileged_userns_clone is 0", "sysctl kernel.unprivileged_userns_clone=1"},
-		{"Debian that allows it", map[string]string{"sys/kernel/unprivileged_userns_clone": "1\n", "self/status": "Seccomp:\t2\n"}, unix.EPERM,
-			"a seccomp filter", "RestrictNamespaces=no"},
-		{"Ubuntu", map[string]string{"sys/kernel/apparmor_restrict_unprivileged_userns": "1\n"}, unix.EACCES,
-			"apparmor_restrict_unprivileged_userns is 1", "/etc/apparmor.d/jailrun"},
-		{"Ubuntu, not restricted", map[string]string{"sys/kernel/apparmor_restrict_unprivileged_userns": "0\n"}, unix.EPERM,
-			"a security module refuses", "dmesg"},
-		{"RHEL 7", map[string]string{"sys/user/max_user_namespaces": "0\n"}, unix.ENOSPC,
-			"user.max_user_namespaces is 0", "sysctl user.max_user_namespaces=15000"},
-		{"used up", map[string]string{"sys/user/max_user_namespaces": "100\n"}, unix.ENOSPC,
-			"all 100 of user.max_user_namespaces are in use", "sysctl user.max_user_namespaces=400"},
+		{
+			"old Debian",
+			map[string]string{"sys/kernel/unprivileged_userns_clone": "0\n"},
+			unix.EPERM,
+			"kernel.unprivileged_userns_clone is 0", "sysctl kernel.unprivileged_userns_clone=1",
+		},
+		{
+			"Debian that allows it",
+			map[string]string{"sys/kernel/unprivileged_userns_clone": "1\n", "self/status": "Seccomp:\t2\n"},
+			unix.EPERM,
+			"a seccomp filter", "RestrictNamespaces=no",
+		},
+		{
+			"Ubuntu",
+			map[string]string{"sys/kernel/apparmor_restrict_unprivileged_userns": "1\n"},
+			unix.EACCES,
+			"apparmor_restrict_unprivileged_userns is 1", "/etc/apparmor.d/jailrun",
+		},
+		{
+			"Ubuntu, not restricted",
+			map[string]string{"sys/kernel/apparmor_restrict_unprivileged_userns": "0\n"},
+			unix.EPERM,
+			"a security module refuses", "dmesg",
+		},
+		{
+			"RHEL 7",
+			map[string]string{"sys/user/max_user_namespaces": "0\n"},
+			unix.ENOSPC,
+			"user.max_user_namespaces is 0", "sysctl user.max_user_namespaces=15000",
+		},
+		{
+			"used up",
+			map[string]string{"sys/user/max_user_namespaces": "100\n"},
+			unix.ENOSPC,
+			"all 100 of user.max_user_namespaces are in use", "sysctl user.max_user_namespaces=400",
+		},
 		{"no CONFIG_USER_NS", nil, unix.EINVAL, "built without", "CONFIG_USER_NS"},
 
 		{"bad flags", userns, unix.EINVAL, "", ""},

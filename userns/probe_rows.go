@@ -23,8 +23,7 @@ func from(name string, err error, fix string, no ...error) Probe {
 			p.Answer, p.Fix = No, fix
 		}
 	}
-	var d *DisabledError
-	if errors.As(err, &d) {
+	if d, ok := errors.AsType[*DisabledError](err); ok {
 		p.Answer, p.Detail, p.Fix = No, d.Why, d.Fix
 	}
 	return p
@@ -118,8 +117,10 @@ func probeAppArmor(h host, rights Answer) Probe {
 	if rights == Yes {
 		return yes(ProbeAppArmor, "restricted, but not for this program")
 	}
-	return Probe{Name: ProbeAppArmor, Answer: No, Fix: apparmorFix,
-		Detail: "kernel.apparmor_restrict_unprivileged_userns is " + fmt.Sprint(n)}
+	return Probe{
+		Name: ProbeAppArmor, Answer: No, Fix: apparmorFix,
+		Detail: "kernel.apparmor_restrict_unprivileged_userns is " + fmt.Sprint(n),
+	}
 }
 
 func probeNewPrivs() Probe {
@@ -192,8 +193,7 @@ func probeAutoMap(ctx context.Context, h host, s Sub, dirs []string) Probe {
 	err = try(h, &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}, func(p *stopped) error {
 		return m.Write(ctx, p.proc.Pid, p.pidfd)
 	})
-	var he *HelperError
-	if errors.As(err, &he) && he.Err == nil {
+	if he, ok := errors.AsType[*HelperError](err); ok && he.Err == nil {
 		return Probe{Name: ProbeAutoMap, Answer: No, Detail: he.Error(), Fix: s.Fix(), Err: err}
 	}
 	if err != nil {

@@ -19,19 +19,35 @@ var thisHost = host{proc: "/proc"}
 
 // read returns a small file below /proc without surrounding white space.
 func (h host) read(name string) (string, error) {
-	f, err := os.Open(h.proc + "/" + name)
+	path := h.proc + "/" + name
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return "", err
+		return "", &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	return readSmall(f)
+	return readSmall(fd, path)
 }
 
 // readSmall reads and closes a file of the kernel's, 16 KiB at most: a map of 340
-// lines of 33 bytes fits.
-func readSmall(f *os.File) (string, error) {
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, 16<<10))
-	return strings.TrimSpace(string(b)), err
+// lines of 33 bytes fits. It is on the way to a launch, where an os.File, with its
+// question whether the file can be polled, would cost as much as the reading.
+func readSmall(fd int, path string) (string, error) {
+	defer unix.Close(fd)
+	buf := make([]byte, 16<<10)
+	n := 0
+	for n < len(buf) {
+		m, err := unix.Read(fd, buf[n:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return "", &os.PathError{Op: "read", Path: path, Err: err}
+		}
+		if m == 0 {
+			break
+		}
+		n += m
+	}
+	return strings.TrimSpace(string(buf[:n])), nil
 }
 
 // sysctl returns the number in /proc/sys/NAME; false where there is no such
@@ -109,24 +125,30 @@ func (t *target) alive() error {
 	}
 }
 
-// open opens a file of the process.
-func (t *target) open(name string, flags int) (*os.File, error) {
-	path := fmt.Sprintf("/proc/%d/%s", t.pid, name)
-	fd, err := unix.Openat(t.dir, name, flags|unix.O_CLOEXEC, 0)
+// open opens a file of the process. The path is for errors.
+func (t *target) open(name string, flags int) (fd int, path string, err error) {
+	path = "/proc/" + strconv.Itoa(t.pid) + "/" + name
+	fd, err = unix.Openat(t.dir, name, flags|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		return -1, path, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	return os.NewFile(uintptr(fd), path), nil
+	return fd, path, nil
 }
 
 // write writes text to a file of the process in one write(2), which is all that
 // the map files accept.
 func (t *target) write(name string, text []byte) error {
-	f, err := t.open(name, unix.O_WRONLY)
+	fd, path, err := t.open(name, unix.O_WRONLY)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	_, err = f.Write(text)
-	return err
+	defer unix.Close(fd)
+	n, err := unix.Write(fd, text)
+	if err == nil && n != len(text) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return &os.PathError{Op: "write", Path: path, Err: err}
+	}
+	return nil
 }
