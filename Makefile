@@ -1,0 +1,69 @@
+# What there is to do; `make` alone prints it. The two commands of the README,
+# demo and test, install what they need on Debian, or say how.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Where Go's own installer puts it, for shells that were not told.
+export PATH := $(PATH):/usr/local/go/bin
+# A checkout that belongs to someone else has no version control for git, and
+# so for the go command; the version stands in the source.
+export GOFLAGS := $(filter-out -buildvcs%,$(GOFLAGS)) -buildvcs=false
+
+.PHONY: help
+help: ## print this
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+.PHONY: build
+build: ## every program into bin/, static and without cgo
+	@scripts/need build
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
+
+.PHONY: demo
+demo: ## run nine untrusted programs under jailrun and show what became of each
+	@scripts/need demo
+	@$(MAKE) --no-print-directory build
+	@scripts/demo
+
+.PHONY: test
+test: ## vet, tests with the race detector, and the same tests in two test machines
+	@scripts/need test
+	go vet ./...
+	scripts/test ./...
+	go run ./tests/lanes uml systemd
+
+.PHONY: test-all
+test-all: test ## also the slow machine, and a minute of every fuzz target
+	go run ./tests/lanes qemu
+	scripts/fuzz 1m
+
+.PHONY: lint
+lint: ## golangci-lint, with the import arrows between packages
+	@scripts/need lint
+	"$$(scripts/tool golangci-lint)" run ./...
+
+.PHONY: fmt
+fmt: ## format the Go files
+	@scripts/need lint
+	"$$(scripts/tool golangci-lint)" fmt ./...
+
+.PHONY: generate
+generate: ## compile the system call filters from their profiles, with libseccomp
+	@scripts/need generate
+	go generate ./...
+
+.PHONY: check-generate
+check-generate: ## fail if a checked-in filter is not what the generator makes
+	@scripts/need generate
+	go run -tags gen ./sandbox/seccomp/gen -check -dir sandbox/seccomp
+
+.PHONY: bench
+bench: ## start-up and memory against bubblewrap and a C program; prints the README's table
+	@scripts/need bench
+	@$(MAKE) --no-print-directory build
+	@scripts/bench
+
+.PHONY: clean
+clean: ## remove bin/
+	rm -rf bin
