@@ -1,0 +1,416 @@
+package limits
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jailrun/jailrun/tests/lane"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// Tests of this file run on a real cgroup v2, as an unprivileged user in a
+// delegated group. They move the test process into a leaf of that group.
+
+// feature names what package lane probes for a controller.
+var feature = map[string]string{
+	"memory": "cgroup2", "pids": "cgroup2", "cpu": "cgroup-cpu", "io": "cgroup-io", "cpuset": "cpuset",
+}
+
+func realSubtree(t *testing.T, need ...string) *Subtree {
+	lane.Require(t, "unprivileged", "cgroup-any")
+	for _, name := range need {
+		lane.Require(t, feature[name])
+	}
+	s, err := FindSubtree(FindOptions{Need: need, Want: allControllers, Evacuate: true})
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func realGroup(t *testing.T, s *Subtree, l GroupLimits) *Group {
+	return realGroupNamed(t, s, "test", l)
+}
+
+func realGroupNamed(t *testing.T, s *Subtree, id string, l GroupLimits) *Group {
+	g, err := s.NewGroup(id, l)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_ = g.Kill()
+		assert.NoError(t, g.Remove())
+	})
+	return g
+}
+
+// inJob starts a helper in the job's leaf and waits until it says something.
+func inJob(t *testing.T, g *Group, name string, args ...string) *exec.Cmd {
+	cmd := into(helper(t, name, args...), g.JobFD())
+	line, err := firstLine(cmd)
+	require.NoError(t, err)
+	require.Equal(t, "ready", line)
+	t.Cleanup(func() { _ = g.Kill(); _ = cmd.Wait() })
+	return cmd
+}
+
+func kernelFile(t *testing.T, name string) string {
+	text, err := os.ReadFile(name)
+	require.NoError(t, err, name)
+	return strings.TrimSpace(string(text))
+}
+
+func TestKernelGroupFiles(t *testing.T) {
+	s := realSubtree(t, "memory", "pids", "cpu")
+	g := realGroup(t, s, GroupLimits{Memory: 64 * MiB, CPU: 200, Tasks: 16})
+	for file, want := range map[string]string{
+		"memory.max": "67108864", "memory.swap.max": "0", "cpu.max": "20000 100000", "pids.max": "17",
+		"job/pids.max": "16", "job/memory.oom.group": "1", "memory.oom.group": "0",
+		"cgroup.max.depth": "1", "cgroup.max.descendants": "2", "cgroup.subtree_control": "memory pids",
+	} {
+		if _, err := os.Stat(filepath.Join(g.Path(), file)); file == "memory.swap.max" && err != nil {
+			continue // a kernel without swap
+		}
+		assert.Equal(t, want, kernelFile(t, filepath.Join(g.Path(), file)), file)
+	}
+	require.NoError(t, g.Verify())
+	require.NoError(t, os.WriteFile(filepath.Join(g.Path(), "memory.max"), []byte("max"), 0))
+	require.ErrorIs(t, g.Verify(), ErrChanged)
+}
+
+func TestKernelMemoryRoundsToPages(t *testing.T) {
+	s := realSubtree(t, "memory")
+	g := realGroup(t, s, GroupLimits{Memory: 64*MiB + 1})
+	require.NoError(t, g.Verify())
+}
+
+func TestKernelMemoryLimit(t *testing.T) {
+	s := realSubtree(t, "memory", "pids")
+	const limit = 48 * MiB
+	g := realGroup(t, s, GroupLimits{Memory: limit})
+	bystander := into(helper(t, "idle"), g.InitFD())
+	line, err := firstLine(bystander)
+	require.NoError(t, err)
+	require.Equal(t, "ready", line)
+	defer func() { _ = g.Kill(); _ = bystander.Wait() }()
+
+	require.NoError(t, into(helper(t, "alloc", "8"), g.JobFD()).Run(), "control: a small one lives")
+	before, err := g.Usage()
+	require.NoError(t, err)
+	assert.Equal(t, Opt[uint64]{0, true}, before.Memory.OOMKills)
+
+	hog := into(helper(t, "alloc", "150"), g.JobFD())
+	require.Error(t, hog.Run())
+	assert.Equal(t, syscall.SIGKILL, hog.ProcessState.Sys().(syscall.WaitStatus).Signal())
+	u, err := g.Usage()
+	require.NoError(t, err)
+	assert.Positive(t, u.Memory.OOMKills.Value)
+	assert.Positive(t, u.Memory.OwnOOMs.Value)
+	assert.Positive(t, u.Memory.LimitHits.Value)
+	if u.Memory.Peak.Known { // Linux 5.19
+		assert.LessOrEqual(t, u.Memory.Peak.Value, limit+64*KiB)
+		assert.Greater(t, u.Memory.Peak.Value, limit-8*MiB)
+	}
+	assert.NoError(t, bystander.Process.Signal(unix.Signal(0)), "pid 1's leaf is not in the OOM group")
+	populated, err := g.Populated()
+	require.NoError(t, err)
+	assert.True(t, populated)
+}
+
+func TestKernelTaskLimit(t *testing.T) {
+	s := realSubtree(t, "pids")
+	g := realGroup(t, s, GroupLimits{Tasks: 5})
+	// Every sleep is one task; the shell is one too. Its fork fails once.
+	cmd := into(exec.Command("/bin/sh", "-c", `for i in 1 2 3 4 5 6 7 8; do sleep 60 >/dev/null 2>&1 & done; echo not reached`), g.JobFD())
+	out, _ := cmd.CombinedOutput()
+	assert.NotContains(t, string(out), "not reached")
+	u, err := g.Usage()
+	require.NoError(t, err)
+	assert.Positive(t, u.Pids.LimitHits.Value)
+	if u.Pids.Peak.Known { // Linux 6.1
+		assert.EqualValues(t, 5, u.Pids.Peak.Value)
+	}
+	assert.EqualValues(t, 4, u.Pids.Current.Value, "the shell has given up, its children sleep")
+
+	control := realGroupNamed(t, s, "control", GroupLimits{Tasks: 32})
+	cmd = into(exec.Command("/bin/sh", "-c", `for i in 1 2 3 4 5 6 7 8; do sleep 60 >/dev/null 2>&1 & done; echo reached`), control.JobFD())
+	out, err = cmd.Output()
+	require.NoError(t, err)
+	assert.Equal(t, "reached\n", string(out))
+}
+
+func TestKernelCPULimit(t *testing.T) {
+	s := realSubtree(t, "cpu")
+	g := realGroup(t, s, GroupLimits{CPU: 200})
+	inJob(t, g, "spin", "2")
+	begun, err := g.CPUTime()
+	require.NoError(t, err)
+	start := Now()
+	for Now()-start < time.Second {
+		_ = g.WaitEmpty(100 * time.Millisecond)
+	}
+	used, err := g.CPUTime()
+	require.NoError(t, err)
+	assert.InDelta(t, 0.2, float64(used-begun)/float64(Now()-start), 0.05)
+	u, err := g.Usage()
+	require.NoError(t, err)
+	assert.Positive(t, u.CPU.Throttles.Value)
+	assert.Positive(t, u.CPU.Throttled.Value)
+}
+
+func TestKernelCPUTimeOfDaemons(t *testing.T) {
+	s := realSubtree(t)
+	g := realGroup(t, s, GroupLimits{})
+	require.NoError(t, into(helper(t, "daemon", "100000"), g.JobFD()).Run())
+	require.NoError(t, g.WaitEmpty(30*time.Second), "the daemon ends by itself")
+	with, err := g.CPUTime()
+	require.NoError(t, err)
+	control := realGroupNamed(t, s, "control", GroupLimits{})
+	require.NoError(t, into(helper(t, "daemon", "1"), control.JobFD()).Run())
+	require.NoError(t, control.WaitEmpty(30*time.Second))
+	without, err := control.CPUTime()
+	require.NoError(t, err)
+	assert.Greater(t, with, without+20*time.Millisecond)
+}
+
+func TestKernelUsageOfABareGroup(t *testing.T) {
+	s := realSubtree(t)
+	g := realGroup(t, s, GroupLimits{})
+	inJob(t, g, "idle")
+	u, err := g.Usage()
+	require.NoError(t, err)
+	assert.True(t, u.CPU.Total.Known && u.CPU.User.Known && u.CPU.System.Known)
+	assert.Equal(t, slices.Contains(s.Controllers(), "memory"), u.Memory.Current.Known, "absent, not zero")
+	assert.Equal(t, slices.Contains(s.Controllers(), "memory"), u.Memory.OOMKills.Known)
+	assert.Equal(t, slices.Contains(s.Controllers(), "pids"), u.Pids.Current.Known)
+	assert.Equal(t, slices.Contains(s.Controllers(), "io"), u.IO.ReadBytes.Known)
+	assert.Equal(t, lane.Has("psi").Yes, u.Pressure.CPU.Known)
+}
+
+func TestKernelFreeze(t *testing.T) {
+	s := realSubtree(t)
+	g := realGroup(t, s, GroupLimits{})
+	inJob(t, g, "spin", "2")
+	require.NoError(t, g.Freeze(true))
+	w, err := watch(g.job)
+	require.NoError(t, err)
+	defer w.close()
+	for deadline := Now() + 5*time.Second; ; {
+		frozen, err := g.Frozen()
+		require.NoError(t, err)
+		if frozen {
+			break
+		}
+		require.Less(t, Now(), deadline)
+		require.NoError(t, w.wait(10*time.Millisecond))
+	}
+	at, err := g.CPUTime()
+	require.NoError(t, err)
+	_ = g.WaitEmpty(50 * time.Millisecond)
+	later, err := g.CPUTime()
+	require.NoError(t, err)
+	assert.Equal(t, at, later, "a frozen job burns nothing")
+	require.NoError(t, g.Freeze(false))
+	for deadline := Now() + 5*time.Second; later == at; {
+		require.Less(t, Now(), deadline, "a thawed job goes on")
+		_ = g.WaitEmpty(10 * time.Millisecond)
+		later, err = g.CPUTime()
+		require.NoError(t, err)
+	}
+}
+
+func TestKernelKill(t *testing.T) {
+	s := realSubtree(t)
+	for name, kill := range map[string]func(*Group) error{
+		"cgroup.kill": (*Group).Kill,
+		"by hand": func(g *Group) error { // as before Linux 5.14
+			for _, leaf := range []dir{g.job, g.init} {
+				if err := killByHand(leaf); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "cgroup.kill" {
+				lane.Require(t, "cgroup.kill")
+			}
+			g := realGroup(t, s, GroupLimits{})
+			inJob(t, g, "idle")
+			stopped := inJob(t, g, "spin", "1")
+			require.NoError(t, stopped.Process.Signal(unix.SIGSTOP))
+			forker := into(exec.Command("/bin/sh", "-c", `echo ready; while :; do (exec true); done`), g.JobFD())
+			_, err := firstLine(forker)
+			require.NoError(t, err)
+			pidOne := into(helper(t, "idle"), g.InitFD())
+			_, err = firstLine(pidOne)
+			require.NoError(t, err)
+
+			require.NoError(t, kill(g))
+			for _, cmd := range []*exec.Cmd{forker, pidOne, stopped} {
+				_ = cmd.Wait()
+				assert.Equal(t, syscall.SIGKILL, cmd.ProcessState.Sys().(syscall.WaitStatus).Signal())
+			}
+			require.NoError(t, g.WaitEmpty(5*time.Second))
+			require.NoError(t, kill(g), "an empty group can be killed")
+		})
+	}
+}
+
+func TestKernelWaitEmptyWakesAtOnce(t *testing.T) {
+	s := realSubtree(t)
+	g := realGroup(t, s, GroupLimits{})
+	cmd := inJob(t, g, "idle")
+	require.ErrorIs(t, g.WaitEmpty(10*time.Millisecond), os.ErrDeadlineExceeded)
+	done := make(chan error, 1)
+	go func() { done <- g.WaitEmpty(time.Minute) }()
+	require.NoError(t, g.Kill())
+	_ = cmd.Wait()
+	select {
+	case err := <-done:
+		require.NoError(t, err)
+	case <-time.After(10 * time.Second):
+		t.Fatal("not woken")
+	}
+}
+
+func TestKernelJoinByDescriptor(t *testing.T) {
+	s := realSubtree(t)
+	g := realGroup(t, s, GroupLimits{})
+	fd, err := g.OpenJobProcs()
+	require.NoError(t, err)
+	procs := os.NewFile(uintptr(fd), "cgroup.procs")
+	defer procs.Close()
+	cmd := into(helper(t, "join"), g.InitFD())
+	cmd.ExtraFiles = []*os.File{procs}
+	cmd.Stdin = strings.NewReader("x")
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	assert.True(t, strings.HasSuffix(strings.TrimSpace(string(out)), "/"+filepath.Base(g.Path())+"/job"), string(out))
+}
+
+func TestKernelJobCannotLitter(t *testing.T) {
+	s := realSubtree(t)
+	g := realGroup(t, s, GroupLimits{})
+	cmd := into(helper(t, "litter", filepath.Join(g.Path(), jobLeaf)), g.JobFD())
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	assert.Equal(t, "0 mkdir "+filepath.Join(g.Path(), jobLeaf, "litter0")+": resource temporarily unavailable\n", string(out))
+
+	require.NoError(t, g.run.write("cgroup.max.depth", "max"))
+	require.NoError(t, g.run.write("cgroup.max.descendants", "max"))
+	out, err = into(helper(t, "litter", filepath.Join(g.Path(), jobLeaf)), g.JobFD()).Output()
+	require.NoError(t, err)
+	require.Equal(t, "10 made\n", string(out), "control: without the two files it can")
+	require.NoError(t, g.Remove(), "removal is recursive")
+}
+
+func TestKernelRemovedFromOutside(t *testing.T) {
+	s := realSubtree(t)
+	g := realGroup(t, s, GroupLimits{})
+	for _, name := range []string{"/job", "/init", ""} {
+		require.NoError(t, unix.Rmdir(g.Path()+name))
+	}
+	_, err := g.Usage()
+	require.ErrorIs(t, err, ErrGone)
+	_, err = g.CPUTime()
+	require.ErrorIs(t, err, ErrGone)
+	require.ErrorIs(t, g.Freeze(true), ErrGone)
+	require.ErrorIs(t, g.WaitEmpty(0), ErrGone)
+	require.ErrorIs(t, g.Kill(), ErrGone)
+	require.NoError(t, g.Remove())
+}
+
+func TestKernelSweep(t *testing.T) {
+	s := realSubtree(t)
+	live := realGroup(t, s, GroupLimits{})
+	// A runner in a group of its own, as another shell would start it.
+	scene := realGroupNamed(t, s, "scene", GroupLimits{})
+	require.NoError(t, scene.run.write("cgroup.max.depth", "max"))
+	require.NoError(t, scene.run.write("cgroup.max.descendants", "max"))
+	cmd := into(helper(t, "runner"), scene.JobFD())
+	path, err := firstLine(cmd)
+	require.NoError(t, err)
+	place := &Subtree{proc: s.proc, self: s.self}
+	place.dir, err = openDir(filepath.Dir(path), nil)
+	require.NoError(t, err)
+	defer place.Close()
+
+	swept, err := place.Sweep()
+	require.NoError(t, err)
+	assert.Equal(t, Swept{Live: 1}, swept, "a live runner's group stays")
+	require.NoError(t, cmd.Process.Kill())
+	_ = cmd.Wait()
+	assert.Equal(t, "1", strings.TrimPrefix(strings.Split(kernelFile(t, path+"/cgroup.events"), "\n")[0], "populated "), "its job lives on")
+	swept, err = place.Sweep()
+	require.NoError(t, err)
+	assert.Equal(t, Swept{Removed: []string{filepath.Base(path)}}, swept)
+	assert.NoDirExists(t, path)
+
+	_, err = s.Sweep()
+	require.NoError(t, err)
+	assert.DirExists(t, live.Path())
+}
+
+func TestKernelEvacuation(t *testing.T) {
+	s := realSubtree(t, "memory")
+	find := func(t *testing.T, scene *Group, how string) foundSubtree {
+		out, err := into(helper(t, "find", how, "pids"), scene.JobFD()).Output()
+		require.NoError(t, err)
+		var found foundSubtree
+		require.NoError(t, json.NewDecoder(bytes.NewReader(out)).Decode(&found))
+		return found
+	}
+	scene := func(t *testing.T) *Group {
+		g := realGroup(t, s, GroupLimits{})
+		require.NoError(t, g.run.write("cgroup.max.depth", "max"))
+		require.NoError(t, g.run.write("cgroup.max.descendants", "max"))
+		return g
+	}
+	t.Run("not allowed", func(t *testing.T) {
+		g := scene(t)
+		assert.Contains(t, find(t, g, "stay").Err, "moving them was not allowed")
+		assert.Empty(t, kernelFile(t, g.Path()+"/job/cgroup.subtree_control"))
+	})
+	t.Run("alone", func(t *testing.T) {
+		g := scene(t)
+		found := find(t, g, "evacuate")
+		assert.Empty(t, found.Err)
+		assert.Equal(t, []string{"pids"}, found.Controllers)
+		assert.Len(t, found.Evacuated, 1)
+		assert.Equal(t, "pids", kernelFile(t, g.Path()+"/job/cgroup.subtree_control"))
+	})
+	t.Run("beside a stranger", func(t *testing.T) {
+		g := scene(t)
+		other := inJob(t, g, "idle")
+		found := find(t, g, "evacuate")
+		assert.Contains(t, found.Err, "it also holds processes that are not the caller's to move: ")
+		assert.Empty(t, kernelFile(t, g.Path()+"/job/cgroup.subtree_control"))
+		assert.Contains(t, strings.Fields(kernelFile(t, g.Path()+"/job/cgroup.procs")), strconv.Itoa(other.Process.Pid))
+	})
+	t.Run("with an ancestor", func(t *testing.T) {
+		g := scene(t)
+		cmd := into(exec.Command("/bin/sh", "-c", `"$0" evacuate pids; cat /proc/$$/cgroup`, "/proc/"+strconv.Itoa(os.Getpid())+"/exe"), g.JobFD())
+		cmd.Env = append(os.Environ(), helperEnv+"=find")
+		out, err := cmd.Output()
+		require.NoError(t, err)
+		decoder := json.NewDecoder(bytes.NewReader(out))
+		var found foundSubtree
+		require.NoError(t, decoder.Decode(&found), string(out))
+		assert.Empty(t, found.Err)
+		assert.Len(t, found.Evacuated, 2)
+		rest, err := io.ReadAll(decoder.Buffered())
+		require.NoError(t, err)
+		assert.Contains(t, string(rest), "/job/jailrun-caller\n")
+	})
+}
