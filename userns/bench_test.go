@@ -55,7 +55,9 @@ func BenchmarkLockBlock(b *testing.B) {
 }
 
 func BenchmarkMappedTree(b *testing.B) {
-	requireRootB(b)
+	if os.Geteuid() != 0 {
+		b.Skip("needs root for id-mapped mounts")
+	}
 	ns, err := NewNamespace(b.Context(), idmap.Self(0, 0x70000000), idmap.Self(0, 0x70000000))
 	if err != nil {
 		b.Fatal(err)
@@ -73,11 +75,5 @@ func BenchmarkMappedTree(b *testing.B) {
 func BenchmarkProbes(b *testing.B) {
 	for b.Loop() {
 		Probes(b.Context())
-	}
-}
-
-func requireRootB(b *testing.B) {
-	if os.Geteuid() != 0 {
-		b.Skip("needs root")
 	}
 }

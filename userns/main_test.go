@@ -30,9 +30,10 @@ const (
 
 // roles are what the test binary does instead of tests when told so.
 var roles = map[string]func() error{
-	"etc":   roleEtc,
-	"nnp":   roleNoNewPrivs,
-	"mount": roleMount,
+	"chroot": roleChroot,
+	"etc":    roleEtc,
+	"mount":  roleMount,
+	"nnp":    roleNoNewPrivs,
 }
 
 func TestMain(m *testing.M) {

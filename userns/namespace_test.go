@@ -1,7 +1,9 @@
 package userns
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -186,6 +188,28 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+func roleChroot() error {
+	if err := unix.Chroot("/usr"); err != nil {
+		return err
+	}
+	if err := unix.Chdir("/"); err != nil {
+		return err
+	}
+	if !inChroot() {
+		return errors.New("the changed root was not seen")
+	}
+	return nil
+}
+
+func TestInChroot(t *testing.T) {
+	assert.False(t, inChroot())
+	requireRoot(t, "to chroot")
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), envRole+"=chroot")
+	out, err := cmd.CombinedOutput()
+	require.NoErrorf(t, err, "%s", out)
+}
+
 func TestExplainStart(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -202,6 +226,6 @@ func TestExplainStart(t *testing.T) {
 		err := explainStart(fakeHost(t, c.files), c.err)
 		require.ErrorIs(t, err, c.err)
 		require.ErrorContains(t, err, c.contains)
-		assert.Equal(t, c.disabled, errorsIsDisabled(err), c.name)
+		assert.Equal(t, c.disabled, errors.Is(err, ErrDisabled), c.name)
 	}
 }
