@@ -108,15 +108,37 @@ func (d dir) read(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	text, err := readAndClose(fd)
+	if err != nil {
+		return nil, d.fail("read", name, err)
+	}
+	return text, nil
+}
+
+// readFile is os.ReadFile without the runtime poller, which triples the cost
+// of a small file.
+func readFile(name string) ([]byte, error) {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	text, err := readAndClose(fd)
+	if err != nil {
+		return nil, &os.PathError{Op: "read", Path: name, Err: err}
+	}
+	return text, nil
+}
+
+func readAndClose(fd int) ([]byte, error) {
 	defer unix.Close(fd)
-	text := make([]byte, 0, 4096)
+	text := make([]byte, 0, 2048)
 	for {
 		if len(text) == cap(text) {
 			text = append(text, 0)[:len(text)]
 		}
 		n, err := ignoringEINTR(func() (int, error) { return unix.Read(fd, text[len(text):cap(text)]) })
 		if err != nil {
-			return nil, d.fail("read", name, err)
+			return nil, err
 		}
 		if n == 0 {
 			return text, nil

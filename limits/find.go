@@ -36,6 +36,11 @@ type FindOptions struct {
 	// better is found; [Subtree.Lacks] then says what is missing and why.
 	Bare bool
 
+	// First is the id of the first group that will be made. A directory has to
+	// be made to find out whether one can be; with the id known it is that
+	// group's, and not made twice. Close removes it if the group never came.
+	First string
+
 	proc, mount string // for tests: instead of /proc and the cgroup2 mount
 	fake        *fake
 }
@@ -98,7 +103,7 @@ func FindSubtree(opt FindOptions) (*Subtree, error) {
 // ownGroup is the first way: the cgroup in which the caller finds itself.
 func ownGroup(opt *FindOptions) (*Subtree, error) {
 	const way = "own cgroup"
-	membership, err := os.ReadFile(opt.proc + "/self/cgroup")
+	membership, err := readFile(opt.proc + "/self/cgroup")
 	if err != nil {
 		return nil, &reason{way, ErrNotDelegated, err}
 	}
@@ -113,7 +118,7 @@ func ownGroup(opt *FindOptions) (*Subtree, error) {
 	own, procs, path = aboveLeaf(own, procs, path)
 	s := &Subtree{dir: own, proc: opt.proc}
 	if s.self, err = self(opt.proc); err == nil {
-		err = s.try()
+		err = s.try(opt.First)
 	}
 	if err != nil {
 		s.Close()
@@ -143,7 +148,7 @@ func openOwn(opt *FindOptions, path string) (own dir, procs []int, err error) {
 			places = append(places, err.Error())
 		}
 	}
-	mountinfo, err := os.ReadFile(opt.proc + "/self/mountinfo")
+	mountinfo, err := readFile(opt.proc + "/self/mountinfo")
 	if err != nil {
 		return dir{fd: -1}, nil, err
 	}

@@ -52,6 +52,27 @@ func TestFindEnablesControllersInAnEmptyGroup(t *testing.T) {
 	}, k.log)
 }
 
+func TestFindKeepsTheFirstGroup(t *testing.T) {
+	k := newFakeKernel(t, "/")
+	first := func(o *FindOptions) { o.Need, o.First = []string{"memory"}, "a1" }
+	name := "run-" + strconv.Itoa(os.Getpid()) + "-777-0f1e2d3c-a1"
+
+	s, err := find(t, k, first)
+	require.NoError(t, err)
+	assert.DirExists(t, filepath.Join(k.root, name))
+	g, err := s.NewGroup("a1", GroupLimits{Memory: GiB})
+	require.NoError(t, err)
+	assert.Equal(t, "1073741824\n", k.read(name+"/memory.max"))
+	_, err = s.NewGroup("a1", GroupLimits{})
+	require.ErrorIs(t, err, unix.EEXIST, "only once")
+	require.NoError(t, g.Remove())
+
+	s, err = FindSubtree(func() FindOptions { o := k.options(); first(&o); return o }())
+	require.NoError(t, err)
+	s.Close()
+	assert.NoDirExists(t, filepath.Join(k.root, name), "a group that never came")
+}
+
 func TestFindUsesEnabledControllers(t *testing.T) {
 	k := newFakeKernel(t, scope)
 	k.put(scope+"/cgroup.subtree_control", "memory pids\n")

@@ -46,7 +46,7 @@ func (s *Subtree) NewGroup(id string, l GroupLimits) (*Group, error) {
 	}
 	none := dir{fd: -1}
 	g := &Group{base: s, name: s.self.groupName(id), run: none, init: none, job: none, settings: settings}
-	if g.run, err = s.dir.make(g.name); err != nil {
+	if g.run, err = s.makeGroup(g.name); err != nil {
 		return nil, err
 	}
 	if err := g.fill(l); err != nil {

@@ -1,9 +1,6 @@
 package limits
 
-import (
-	"bytes"
-	"os"
-)
+import "bytes"
 
 func (b *settings) memory(l GroupLimits) {
 	if l.Memory == 0 && l.MemoryHigh == 0 || !b.need("memory", "memory limit") {
@@ -31,7 +28,7 @@ func (b *settings) jobMemory() {
 
 // swapIsOn reports whether the host has swap; when it cannot be told, it has.
 func swapIsOn(proc string) bool {
-	text, err := os.ReadFile(proc + "/swaps")
+	text, err := readFile(proc + "/swaps")
 	return err != nil || bytes.Count(text, []byte{'\n'}) > 1 // the first line is a heading
 }
 

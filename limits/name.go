@@ -26,7 +26,7 @@ func self(proc string) (runner, error) {
 		return runner{}, err
 	}
 	name := proc + "/sys/kernel/random/boot_id"
-	boot, err := os.ReadFile(name)
+	boot, err := readFile(name)
 	if err != nil {
 		return runner{}, err
 	}

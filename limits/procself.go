@@ -138,7 +138,7 @@ func parseStat(text []byte) (s procStat, err error) {
 // be "self".
 func readStat(proc, pid string) (procStat, error) {
 	name := proc + "/" + pid + "/stat"
-	text, err := os.ReadFile(name)
+	text, err := readFile(name)
 	if err != nil {
 		return procStat{}, err
 	}

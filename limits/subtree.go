@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +20,14 @@ type Subtree struct {
 	controllers []string // enabled for groups below, in the kernel's order
 	evacuated   []int
 	lacks       error
+	spare       atomic.Pointer[spareGroup]
+}
+
+// spareGroup is the directory with which the subtree was tried, kept for the
+// first group.
+type spareGroup struct {
+	name string
+	dir  dir
 }
 
 // Path returns the directory's path, for messages.
@@ -35,7 +44,25 @@ func (s *Subtree) Lacks() error { return s.lacks }
 func (s *Subtree) Evacuated() []int { return slices.Clone(s.evacuated) }
 
 // Close releases the directory. Groups that were made in it stay.
-func (s *Subtree) Close() { s.dir.close() }
+func (s *Subtree) Close() {
+	s.dropSpare()
+	s.dir.close()
+}
+
+func (s *Subtree) dropSpare() {
+	if spare := s.spare.Swap(nil); spare != nil {
+		spare.dir.close()
+		_ = s.dir.rmdir(spare.name)
+	}
+}
+
+// makeGroup makes the directory of a group, or takes the spare one.
+func (s *Subtree) makeGroup(name string) (dir, error) {
+	if spare := s.spare.Load(); spare != nil && spare.name == name && s.spare.CompareAndSwap(spare, nil) {
+		return spare.dir, nil
+	}
+	return s.dir.make(name)
+}
 
 // has reports whether groups here have a controller.
 func (s *Subtree) has(controller string) bool { return slices.Contains(s.controllers, controller) }
@@ -43,22 +70,29 @@ func (s *Subtree) has(controller string) bool { return slices.Contains(s.control
 // try finds out whether groups can be made here and processes put into them.
 // File modes do not tell: cgroupfs may be mounted read-only, and clone3 into
 // a group needs the cgroup.procs of the common ancestor, which is this one.
-func (s *Subtree) try() error {
-	name := s.self.groupName("probe")
+func (s *Subtree) try(first string) error {
+	keep := validID(first)
+	if !keep {
+		first = "probe"
+	}
+	name := s.self.groupName(first)
 	probe, err := s.dir.make(name)
-	if errors.Is(err, unix.EEXIST) {
-		probe, err = s.dir.child(name)
+	if errors.Is(err, unix.EEXIST) && !keep {
+		probe, err = s.dir.child(name) // another look at the same time
 	}
 	if err != nil {
 		return err
 	}
-	kind, err := probe.read("cgroup.type")
-	probe.close()
-	if err := errors.Join(err, s.dir.rmdir(name)); err != nil {
-		return err
+	s.spare.Store(&spareGroup{name, probe})
+	if !keep {
+		defer s.dropSpare()
 	}
 	// Below a threaded group no process can be put into a group ("domain
 	// invalid", cgroups(7)).
+	kind, err := probe.read("cgroup.type")
+	if err != nil {
+		return err
+	}
 	if string(kind) != "domain\n" {
 		return errors.New("groups made in it are " + quote(string(bytes.TrimSpace(kind))) + ", not \"domain\"")
 	}
