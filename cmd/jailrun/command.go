@@ -1,0 +1,47 @@
+package main
+
+// A command is a word that may stand where the program may.
+type command struct {
+	name       string
+	takesFlags bool // of run
+	sibling    bool // a program of its own, jailrun-NAME
+	about      string
+}
+
+// The names of siblings are a fixed list: what a PATH or a directory holds
+// never becomes a command.
+var commands = [...]command{
+	{name: "run", takesFlags: true, about: "run one job (the default)"},
+	{name: "plan", takesFlags: true, about: "print what would be done, step by step, and do nothing"},
+	{name: "doctor", about: "probe this host and print the exact fix for what is missing"},
+	{name: "gc", about: "sweep what crashed runs left"},
+	{name: "version", about: "print the version"},
+	{name: "completion", about: "print a completion script for bash, zsh or fish"},
+	{name: "help", about: "print help; help flags lists every flag"},
+	{name: "batch", sibling: true},
+	{name: "judge", sibling: true},
+	{name: "spec", sibling: true},
+	{name: "replay", sibling: true},
+	{name: "image", sibling: true},
+	{name: "net", sibling: true},
+	{name: "seccomp", sibling: true},
+	{name: "selftest", sibling: true},
+	{name: "bench", sibling: true},
+}
+
+func findCommand(name string) *command {
+	for i := range commands {
+		if commands[i].name == name {
+			return &commands[i]
+		}
+	}
+	return nil
+}
+
+func commandNames() []string {
+	names := make([]string, len(commands))
+	for i := range commands {
+		names[i] = commands[i].name
+	}
+	return names
+}

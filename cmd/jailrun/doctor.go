@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/limits"
+	"github.com/jailrun/jailrun/sandbox"
+	"github.com/jailrun/jailrun/userns"
+)
+
+// Exit codes of doctor.
+const (
+	doctorCgroup   = 0 // the cgroup tier is ready
+	doctorWatchdog = 1 // jobs run, with the watchdog tier only
+	doctorNothing  = 2 // no job can run
+)
+
+// A finding is one row of doctor.
+type finding struct {
+	Name   string `json:"name"`
+	Answer string `json:"answer"` // yes, no or failed
+	Detail string `json:"detail,omitempty"`
+	Fix    string `json:"fix,omitempty"`
+}
+
+// A diagnosis is what doctor found.
+type diagnosis struct {
+	Version int       `json:"version"` // of this format: 1
+	Jailrun string    `json:"jailrun"`
+	Kernel  string    `json:"kernel"`
+	Tier    string    `json:"tier"` // cgroup, watchdog or none
+	Probes  []finding `json:"probes"`
+}
+
+// doctor probes the host by trying: parts first, which name causes and fixes,
+// and at the end whole runs of true, which alone decide the exit code.
+func doctor(say *console, args []string) int {
+	format, err := doctorFormat(args)
+	if err != nil {
+		sayError(say, err)
+		return doctorNothing
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	d := diagnosis{Version: 1, Jailrun: sandbox.Version, Kernel: kernelRelease()}
+	for _, p := range userns.Probes(ctx) {
+		d.Probes = append(d.Probes, fromProbe(p))
+	}
+	d.Probes = append(d.Probes, probeGroup())
+	code := d.tryRuns(ctx)
+	text := d.text()
+	if format == "json" {
+		text = d.json()
+	}
+	if show(say, text) != 0 {
+		return doctorNothing
+	}
+	return code
+}
+
+func doctorFormat(args []string) (string, error) {
+	value, glued := "", false
+	if len(args) > 0 {
+		value, glued = strings.CutPrefix(args[0], "--format=")
+	}
+	switch {
+	case len(args) == 0:
+		return "text", nil
+	case len(args) == 1 && glued:
+	case len(args) == 2 && args[0] == "--format":
+		value = args[1]
+	default:
+		return "", &usageError{text: "doctor takes only --format text or json, not " + quote(strings.Join(args, " "))}
+	}
+	if value != "text" && value != "json" {
+		return "", flagError("format", oneOf(value, "text", "json"))
+	}
+	return value, nil
+}
+
+func fromProbe(p userns.Probe) finding {
+	f := finding{Name: p.Name, Answer: "failed", Detail: printable(p.Detail), Fix: printable(p.Fix)}
+	switch p.Answer {
+	case userns.Yes:
+		f.Answer = "yes"
+	case userns.No:
+		f.Answer = "no"
+	}
+	return f
+}
+
+// probeGroup looks for the place where the kernel would hold limits.
+func probeGroup() finding {
+	f := finding{Name: "delegated cgroup"}
+	tree, err := limits.FindSubtree(limits.FindOptions{Need: []string{"memory", "cpu", "pids"}, Evacuate: true})
+	switch {
+	case err == nil:
+		f.Answer, f.Detail = "yes", tree.Path()+" with "+strings.Join(tree.Controllers(), " ")
+		tree.Close()
+		return f
+	case errors.Is(err, limits.ErrNotDelegated), errors.Is(err, limits.ErrNoController):
+		f.Answer = "no"
+	default:
+		f.Answer = "failed"
+	}
+	f.Detail = printable(err.Error())
+	return f
+}
+
+// tryRuns runs true in both tiers, as a job would, and returns the exit code.
+func (d *diagnosis) tryRuns(ctx context.Context) int {
+	bounds := sandbox.Limits{Memory: 64 * limits.MiB, CPU: limits.OneCPU, Wall: 10 * time.Second}
+	anyTier := tryRun(ctx, "a run", bounds)
+	bounds.RequireCgroup = true
+	cgroup := tryRun(ctx, "a run with limits held by the kernel", bounds)
+	d.Probes = append(d.Probes, anyTier, cgroup)
+	switch {
+	case cgroup.Answer == "yes":
+		d.Tier = string(sandbox.TierCgroup)
+		return doctorCgroup
+	case anyTier.Answer == "yes":
+		d.Tier = string(sandbox.TierWatchdog)
+		return doctorWatchdog
+	}
+	d.Tier = "none"
+	return doctorNothing
+}
+
+func tryRun(ctx context.Context, name string, bounds sandbox.Limits) finding {
+	c := sandbox.Command("true")
+	c.CWD = sandbox.CWDNone
+	c.Limits = bounds
+	r, err := c.Run(ctx)
+	var failure *sandbox.Error
+	switch {
+	case errors.As(err, &failure):
+		return finding{Name: name, Answer: "no", Detail: failure.Error(), Fix: failure.Hint}
+	case err != nil:
+		return finding{Name: name, Answer: "failed", Detail: printable(err.Error())}
+	case r.Verdict != sandbox.Exited || r.ExitCode == nil || *r.ExitCode != 0:
+		return finding{Name: name, Answer: "failed", Detail: "true ended as " + printable(verdictText(r)), Fix: printable(r.Hint)}
+	}
+	return finding{Name: name, Answer: "yes", Detail: "true ran and was measured, " + milliseconds(r.Setup) + " to start"}
+}
+
+func (d *diagnosis) text() string {
+	var b strings.Builder
+	b.WriteString("jailrun " + d.Jailrun + ", Linux " + d.Kernel + "\n\n")
+	for _, f := range d.Probes {
+		answer := f.Answer
+		if answer == "failed" {
+			answer = "the probe failed"
+		}
+		b.WriteString(answer + strings.Repeat(" ", 18-len(answer)) + f.Name)
+		if f.Detail != "" {
+			b.WriteString(": " + f.Detail)
+		}
+		b.WriteByte('\n')
+		if f.Fix != "" && f.Answer != "yes" {
+			b.WriteString(strings.Repeat(" ", 18) + "fix: " + f.Fix + "\n")
+		}
+	}
+	switch d.Tier {
+	case string(sandbox.TierCgroup):
+		b.WriteString("\nready: the kernel holds the limits of jobs (cgroup tier)\n")
+	case string(sandbox.TierWatchdog):
+		b.WriteString("\nusable: jobs run, but their limits are held by sampling, which stops mistakes, not malice (watchdog tier)\n")
+	default:
+		b.WriteString("\nno job can run on this host\n")
+	}
+	return b.String()
+}
+
+func (d *diagnosis) json() string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	_ = e.Encode(d) // strings and a number always encode
+	return b.String()
+}
+
+func kernelRelease() string {
+	var host unix.Utsname
+	_ = unix.Uname(&host) // fails only for a bad address
+	return unix.ByteSliceToString(host.Release[:])
+}

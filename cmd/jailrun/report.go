@@ -1,0 +1,142 @@
+package main
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jailrun/jailrun/limits"
+	"github.com/jailrun/jailrun/sandbox"
+)
+
+// sayError tells that jailrun failed, whoever says so.
+func sayError(say *console, err error) {
+	var usage *usageError
+	var field *sandbox.FieldError
+	var failure *sandbox.Error
+	switch {
+	case errors.As(err, &usage):
+		say.error(usage.text, usage.hint)
+	case errors.As(err, &field) && field.Field == "command":
+		say.error(field.Err.Error(), "")
+	case errors.As(err, &field):
+		say.error("--"+field.Error(), "")
+	case errors.As(err, &failure):
+		say.error(failure.Error(), failure.Hint)
+	default:
+		say.error(err.Error(), "")
+	}
+}
+
+// sayOutcome says what a run that went as it should still has to say.
+func sayOutcome(say *console, r *sandbox.Result, asked *words) {
+	for _, n := range r.Notes {
+		say.note(n)
+	}
+	if text := weaklyHeld(r); text != "" {
+		say.note("watchdog tier: " + text + " (--require cgroup refuses this)")
+	}
+	if n := r.Discarded; n != nil && *n > 0 && !asked.has("cwd") {
+		say.note(filesWere(*n) + " (keep them: --cwd rw)")
+	}
+	switch r.Verdict {
+	case sandbox.Exited, sandbox.Signaled, sandbox.Canceled, sandbox.NotStarted, sandbox.ErrorVerdict:
+		// It ended by itself or as its caller wished, or the error said it.
+	default:
+		say.verdict(verdictText(r), r.Hint)
+	}
+	if asked.has("trace-startup") && r.Startup != nil {
+		say.detail(startupText(r))
+	}
+	if say.verbose {
+		say.detail(summary(r))
+	}
+}
+
+// weaklyHeld names the limits that the kernel does not hold, "" if there is
+// none.
+func weaklyHeld(r *sandbox.Result) string {
+	var sampled, missing []string
+	for _, l := range r.Limits {
+		switch l.HoldsAgainst {
+		case "mistakes":
+			sampled = append(sampled, l.Name)
+		case "nothing":
+			missing = append(missing, l.Name)
+		}
+	}
+	var parts []string
+	if len(sampled) > 0 {
+		parts = append(parts, strings.Join(sampled, ", ")+" held by sampling, which stops mistakes, not malice")
+	}
+	if len(missing) > 0 {
+		parts = append(parts, strings.Join(missing, ", ")+" held by nobody")
+	}
+	return strings.Join(parts, "; ")
+}
+
+// filesWere tells of the files that a run wrote and nobody keeps. The library
+// counts up to a bound.
+func filesWere(n int) string {
+	const bound = 10000
+	switch {
+	case n == 1:
+		return "1 file written under . was discarded"
+	case n >= bound:
+		return strconv.Itoa(bound) + " or more files written under . were discarded"
+	}
+	return strconv.Itoa(n) + " files written under . were discarded"
+}
+
+// verdictText is the verdict and its evidence: a word for scripts, then words
+// for people.
+func verdictText(r *sandbox.Result) string {
+	if r.Cause == "" {
+		return string(r.Verdict)
+	}
+	return string(r.Verdict) + ": " + r.Cause
+}
+
+func startupText(r *sandbox.Result) string {
+	s := r.Startup
+	text := "startup " + milliseconds(r.Setup)
+	for _, stage := range [...]struct {
+		name string
+		took time.Duration
+	}{{"group", s.Group}, {"clone", s.Clone}, {"root", s.Root}, {"confine", s.Confine}, {"exec", s.Exec}} {
+		text += ", " + stage.name + " " + milliseconds(stage.took)
+	}
+	return text
+}
+
+// summary is the one line of -v at the end. What the kernel could not tell is
+// left out.
+func summary(r *sandbox.Result) string {
+	text := verdictText(r)
+	switch {
+	case r.Verdict == sandbox.Exited && r.ExitCode != nil:
+		text = "exited " + strconv.Itoa(*r.ExitCode)
+	case r.Verdict == sandbox.Signaled && r.Signal != nil:
+		text = "signal " + strconv.Itoa(*r.Signal)
+	}
+	text += ", wall " + milliseconds(r.Wall)
+	if r.CPU != nil {
+		text += ", cpu " + milliseconds(r.CPU.Total)
+	}
+	if r.Memory != nil && r.Memory.Peak != nil {
+		text += ", memory " + limits.Size(*r.Memory.Peak).Human()
+	}
+	if r.Pids != nil && r.Pids.Peak != nil {
+		text += ", pids " + strconv.FormatInt(*r.Pids.Peak, 10)
+	}
+	text += ", setup " + milliseconds(r.Setup)
+	if r.Tier != "" {
+		text += ", tier " + string(r.Tier)
+	}
+	return text
+}
+
+func milliseconds(d time.Duration) string {
+	return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 2, 64) + " ms"
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/sandbox"
+)
+
+// runJob is the straight line: what was asked, the job, what became of it.
+// wrong is what the command line had wrong, if anything; a result file that it
+// names says so too.
+func runJob(say *console, asked *words, wrong error) int {
+	file, err := begin(asked)
+	err = cmp.Or(wrong, err)
+	var r *sandbox.Result
+	var by unix.Signal
+	if err == nil {
+		r, by, err = run(say, asked)
+	}
+	if r == nil {
+		r = refused(asked.args, err)
+	}
+	if err != nil {
+		sayError(say, err)
+	}
+	sayOutcome(say, r, asked)
+	if err := file.write(r); err != nil {
+		sayError(say, err)
+		return exitFailed
+	}
+	return exitCode(r, err, by)
+}
+
+// begin enters the directory of -C and opens the result, before anything else:
+// an old result must not pass for one of this run, whatever fails now.
+func begin(asked *words) (resultFile, error) {
+	dirErr := enter(asked)
+	where, ok := asked.last("result")
+	if !ok || dirErr != nil && !strings.HasPrefix(where, "/") && !strings.HasPrefix(where, "fd:") {
+		return resultFile{}, dirErr
+	}
+	file, err := openResult(where)
+	return file, cmp.Or(dirErr, err)
+}
+
+// enter makes jailrun as if started in the directory of -C, for every name on
+// its command line.
+func enter(asked *words) error {
+	dir, ok := asked.last("C")
+	if !ok {
+		return nil
+	}
+	if err := unix.Chdir(dir); err != nil {
+		return flagError("C", &os.PathError{Op: "enter", Path: dir, Err: err})
+	}
+	return nil
+}
+
+// run runs the job. The Result is nil only if the request could not be made
+// out; by is the signal to jailrun that canceled the run, or 0.
+func run(say *console, asked *words) (r *sandbox.Result, by unix.Signal, err error) {
+	req, err := newRequest(asked)
+	if err != nil {
+		return nil, 0, err
+	}
+	files, err := openStdio(req)
+	if err != nil {
+		return nil, 0, err
+	}
+	c := &sandbox.Cmd{Spec: req.spec, Stdin: files.in, Stdout: files.out, Stderr: files.err}
+	if say.verbose {
+		c.Trace = say.event
+	}
+	// This process may be moved into a leaf of its own group, so that the
+	// kernel can hold limits below it. A failure is for Run to report, which
+	// knows whether anything needs that.
+	if tree, err := sandbox.FindSubtree(&c.Spec, true); err == nil {
+		c.Subtree = tree
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	stop := watchSignals(cancel, c)
+	r, err = c.Run(ctx)
+	stop()
+	var cause canceledBy
+	errors.As(context.Cause(ctx), &cause)
+	return r, cause.signal, cmp.Or(err, files.finish())
+}
+
+// refused is the result of a run that never came to be.
+func refused(argv []string, err error) *sandbox.Result {
+	var random [8]byte
+	_, _ = unix.Getrandom(random[:], 0) // an id of zeros names this run just as well
+	report := &sandbox.ErrorReport{Stage: "flags", Text: printable(err.Error())}
+	var usage *usageError
+	if errors.As(err, &usage) {
+		report.Hint = printable(usage.hint)
+	}
+	return &sandbox.Result{
+		Version: 1, ID: hex.EncodeToString(random[:]), Jailrun: sandbox.Version,
+		Kernel: kernelRelease(), StartedAt: time.Now(),
+		Argv: append([]string{}, argv...), Limits: []sandbox.Enforced{},
+		Verdict: sandbox.ErrorVerdict, Error: report,
+	}
+}
+
+// printPlan prints what a run would do, and does nothing: it opens no file and
+// removes none.
+func printPlan(say *console, asked *words) int {
+	err := enter(asked)
+	var req *request
+	if err == nil {
+		req, err = newRequest(asked)
+	}
+	if err == nil {
+		c := &sandbox.Cmd{Spec: req.spec, Stdout: os.Stdout, Stderr: os.Stderr}
+		if req.stdin != noStdin {
+			c.Stdin = os.Stdin
+		}
+		var plan *sandbox.Plan
+		if plan, err = c.Plan(); err == nil {
+			err = plan.Print(os.Stdout, asked.has("show-secrets"))
+		}
+	}
+	if err != nil {
+		sayError(say, err)
+		return exitFailed
+	}
+	return 0
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// canceledBy is the cause of a cancel that came as a signal.
+type canceledBy struct{ signal unix.Signal }
+
+func (c canceledBy) Error() string { return "canceled by " + unix.SignalName(c.signal) }
+
+// A controller reaches the job while it runs; *sandbox.Cmd is one.
+type controller interface {
+	Signal(unix.Signal) error // to its main process
+	Suspend(bool) error       // all of it
+}
+
+// watchSignals turns signals to jailrun into what they mean for the job: the
+// first of SIGINT, SIGTERM, SIGHUP and SIGQUIT cancels the run, which passes
+// SIGTERM on and waits for --grace; the second kills. SIGTSTP holds the job as
+// long as jailrun itself is stopped. The caller calls stop after the run.
+func watchSignals(cancel context.CancelCauseFunc, job controller) (stop func()) {
+	ch := make(chan os.Signal, 8)
+	for _, s := range [...]os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGTSTP} {
+		// What our caller had ignored stays so: nohup, a job of a script in
+		// the background, a shell without job control.
+		if !signal.Ignored(s) {
+			signal.Notify(ch, s)
+		}
+	}
+	go func() {
+		canceled := false
+		for s := range ch {
+			switch {
+			case s == unix.SIGTSTP:
+				stopUntilContinued(ch, job)
+			case canceled:
+				_ = job.Signal(unix.SIGKILL) // it may be gone already
+			default:
+				canceled = true
+				cancel(canceledBy{s.(unix.Signal)})
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(ch)
+		close(ch)
+	}
+}
+
+// stopUntilContinued stops jailrun as SIGTSTP would have, and the job with it.
+func stopUntilContinued(ch chan<- os.Signal, job controller) {
+	_ = job.Suspend(true) // a job that has just ended is no reason to stay
+	// Not SIGSTOP: without a shell that could continue us (an orphaned process
+	// group) the kernel leaves SIGTSTP without effect, and that is right. It
+	// goes to this very thread, so that we do not stop a moment later.
+	signal.Reset(unix.SIGTSTP)
+	runtime.LockOSThread()
+	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGTSTP)
+	runtime.UnlockOSThread()
+	signal.Notify(ch, unix.SIGTSTP)
+	_ = job.Suspend(false)
+}

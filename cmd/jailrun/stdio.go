@@ -1,0 +1,113 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// stdio is what the job's three streams are connected to. Files go to sandbox
+// as they are, which passes them on without a copy of ours.
+type stdio struct {
+	in       io.Reader // nil for none
+	out, err io.Writer
+	files    []*outFile // of --stdout and --stderr
+	input    *os.File   // of --stdin
+}
+
+// openStdio opens what the flags name. Output files come first: an old one
+// must not stay when anything later fails.
+func openStdio(r *request) (*stdio, error) {
+	s := &stdio{in: os.Stdin}
+	var err error
+	if s.out, err = s.output(r.stdout, os.Stdout, r.rawOutput); err != nil {
+		return nil, flagError("stdout", err)
+	}
+	if r.stderr != "" && r.stderr == r.stdout {
+		s.err = s.out
+	} else if s.err, err = s.output(r.stderr, os.Stderr, r.rawOutput); err != nil {
+		s.discard()
+		return nil, flagError("stderr", err)
+	}
+	switch r.stdin {
+	case "":
+	case noStdin:
+		s.in = nil
+	default:
+		if s.input, err = openInput(r.stdin); err != nil {
+			s.discard()
+			return nil, flagError("stdin", err)
+		}
+		s.in = s.input
+	}
+	return s, nil
+}
+
+func (s *stdio) output(path string, own *os.File, raw bool) (io.Writer, error) {
+	if path == "" {
+		if !raw && isTerminal(own) {
+			return &termFilter{w: own}, nil
+		}
+		return own, nil
+	}
+	o, err := openOut(path, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.create(); err != nil {
+		o.discard()
+		return nil, err
+	}
+	s.files = append(s.files, o)
+	return o.f, nil
+}
+
+func openInput(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, err
+	}
+	if st, err := f.Stat(); err != nil || st.IsDir() {
+		f.Close()
+		return nil, errors.Join(err, errors.New(quote(path)+" is a directory"))
+	}
+	return f, nil
+}
+
+// finish gives the output files their names.
+func (s *stdio) finish() error {
+	var errs []error
+	for _, o := range s.files {
+		if err := o.commit(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	s.files = nil
+	s.discard()
+	return errors.Join(errs...)
+}
+
+// discard closes what finish has not.
+func (s *stdio) discard() {
+	for _, o := range s.files {
+		o.discard()
+	}
+	if s.input != nil {
+		_ = s.input.Close()
+	}
+}
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+func (r *request) setStdin(value string) error {
+	if value == "null" {
+		r.stdin = noStdin
+		return nil
+	}
+	return text(&r.stdin, value)
+}
