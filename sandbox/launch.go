@@ -114,7 +114,7 @@ func (r *run) attempt() error {
 	r.event("clone", "init forked", limits.Now()-before)
 	if id.written {
 		if err := userns.WriteMaps(r.ctx, r.proc.Pid, int(r.proc.PidFd.Fd()), id.uid, id.gid); err != nil {
-			return wrap("identity", err)
+			return wrap("identity", userns.Refused(err))
 		}
 		if err := r.order(0, 0); err != nil {
 			return r.vanished(wrap("identity", err))

@@ -188,14 +188,8 @@ func (r *run) launchFailed(msg []byte) error {
 	return stepError(r.plan.Program, f)
 }
 
-// vanished is the error of an init that ended without a word. First it looks
-// for the cause, which is more use than the symptom.
+// vanished is the error of an init that ended without a word.
 func (r *run) vanished(symptom error) error {
-	var si unix.Siginfo
-	err := unix.Waitid(unix.P_PIDFD, int(r.proc.PidFd.Fd()), &si, unix.WEXITED|unix.WALL|unix.WNOWAIT, nil)
-	if err != nil && symptom == nil {
-		symptom = err
-	}
 	return wrap("clone", errors.Join(errInitGone, symptom))
 }
 
@@ -210,16 +204,19 @@ func (r *run) discard() error {
 }
 
 // reapInit waits for init's end. Its mount namespace is gone when this returns.
+// Init may be a child of the spawner's, which reaps it.
 func (r *run) reapInit() error {
-	for {
-		err := unix.Waitid(unix.P_PIDFD, int(r.proc.PidFd.Fd()), nil, unix.WEXITED|unix.WALL, nil)
-		if err == nil || errors.Is(err, unix.ECHILD) { // ECHILD: the importing program waits for all children itself
-			return nil
-		}
-		if !errors.Is(err, unix.EINTR) {
-			return os.NewSyscallError("waitid", err)
+	fds := []unix.PollFd{{Fd: int32(r.proc.PidFd.Fd()), Events: unix.POLLIN}}
+	for fds[0].Revents == 0 {
+		if err := poll(fds, -1); err != nil {
+			return err
 		}
 	}
+	err := unix.Waitid(unix.P_PIDFD, int(r.proc.PidFd.Fd()), nil, unix.WEXITED|unix.WALL|unix.WNOHANG, nil)
+	if err != nil && !errors.Is(err, unix.ECHILD) {
+		return os.NewSyscallError("waitid", err)
+	}
+	return nil
 }
 
 // poke makes the loop look around. Any goroutine may call it at any time, also

@@ -15,7 +15,7 @@ type call struct {
 	nr      uintptr
 	arg     [6]uintptr
 	want    int64
-	loopTo  uintptr
+	loops   uintptr // further rounds
 	index   uint32
 	ignore  [3]uint16
 	slots   uint8 // bit i: arg[i] is the number of a slot
@@ -40,11 +40,12 @@ type head struct {
 	pidfd     int32     // the kernel, in the clone of init
 	nInit     uint32
 	nJob      uint32
-	calls     *call  // init's list, the job's behind it
-	owned     uint32 // slots the runner bound to descriptors
-	keep      [maxKeep]span
-	top       uintptr // end of the address space
-	loop      reaper  // init
+	calls     *call // init's list, the job's behind it
+	nBound    uint32
+	bound     [maxSlots]uint8 // slots of the descriptors that come with a spawner's request
+	child     uintptr         // in a spawner: struct sigaction of SIG_DFL for SIGCHLD, else 0
+	kept      kept
+	loop      reaper // init
 	msg       struct {
 		msghdr
 		vec  iovec
@@ -53,6 +54,12 @@ type head struct {
 }
 
 type span struct{ lo, hi uintptr }
+
+// kept is the memory that a scrub leaves.
+type kept struct {
+	keep [maxKeep]span
+	top  uintptr // end of the address space
+}
 
 const maxKeep = 4 // image, arena, stack, thread pointer
 
@@ -64,6 +71,7 @@ const MaxStamps = 16
 type arena struct {
 	mem  []byte
 	used uintptr
+	file *os.File // the memory as a descriptor, for a spawner; else nil
 }
 
 func (a *arena) head() *head { return (*head)(unsafe.Pointer(&a.mem[0])) }
@@ -90,19 +98,19 @@ func (a *arena) cstring(s string) uintptr {
 
 func (a *arena) word(off, v uintptr) { *(*uintptr)(unsafe.Pointer(&a.mem[off])) = v }
 
-// newArena lays p out in memory. The caller unmaps it.
-func newArena(p *Program) (*arena, error) {
+// newArena lays p out in memory, of a memfd if a spawner is to map it as well.
+// The caller frees it.
+func newArena(p *Program, memfd bool) (*arena, error) {
 	size, err := p.size()
 	if err != nil {
 		return nil, err
 	}
 	page := uintptr(os.Getpagesize())
 	size = (size + page - 1) &^ (page - 1)
-	mem, err := unix.Mmap(-1, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
-	if err != nil {
-		return nil, os.NewSyscallError("mmap", err)
+	a := &arena{}
+	if a.mem, a.file, err = shared(int(size), memfd); err != nil {
+		return nil, err
 	}
-	a := &arena{mem: mem}
 	a.alloc(unsafe.Sizeof(head{}))
 	h := a.head()
 	n := uintptr(len(p.Init) + len(p.Job))
@@ -122,10 +130,44 @@ func newArena(p *Program) (*arena, error) {
 	return a, nil
 }
 
+// shared maps memory that a forked child shares.
+func shared(size int, memfd bool) (mem []byte, file *os.File, err error) {
+	fd, flags := -1, unix.MAP_SHARED|unix.MAP_ANONYMOUS
+	if memfd {
+		if fd, err = unix.MemfdCreate("jailrun-program", unix.MFD_CLOEXEC); err != nil {
+			return nil, nil, os.NewSyscallError("memfd_create", err)
+		}
+		file, flags = os.NewFile(uintptr(fd), "program"), unix.MAP_SHARED
+		if err = file.Truncate(int64(size)); err != nil {
+			return nil, nil, errors.Join(err, file.Close())
+		}
+	}
+	mem, err = unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, flags)
+	if err != nil {
+		if file != nil {
+			file.Close()
+		}
+		return nil, nil, os.NewSyscallError("mmap", err)
+	}
+	return mem, file, nil
+}
+
+// free unmaps the arena on this side.
+func (a *arena) free() error {
+	err := unix.Munmap(a.mem)
+	if a.file != nil {
+		err = errors.Join(err, a.file.Close())
+	}
+	return err
+}
+
 func (a *arena) put(c *call, s *Step, index int) {
 	*c = call{
-		nr: s.nr, want: s.want, loopArg: int8(s.loopArg), loopTo: uintptr(s.loopTo),
+		nr: s.nr, want: s.want, loopArg: int8(s.loopArg),
 		index: uint32(index), stage: uint8(s.Stage), search: s.search,
+	}
+	if s.loopArg >= 0 {
+		c.loops = uintptr(s.loopTo - s.Args[s.loopArg].n)
 	}
 	if s.saves {
 		c.save = uint8(s.save) + 1

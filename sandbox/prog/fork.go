@@ -36,24 +36,44 @@ func (p *Program) Start(bindings []Binding) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := newArena(p)
+	big, err := isBig()
+	if err != nil {
+		return nil, err
+	}
+	a, err := newArena(p, big)
 	if err != nil {
 		return nil, err
 	}
 	h := a.head()
+	h.kept.image(img, a.mem)
+	h.cloneJob = cloneArgs{exitSignal: uint64(unix.SIGCHLD)}
+	proc := &Process{arena: a}
+	if big {
+		err = proc.spawn(p.Flags, bindings)
+	} else {
+		err = proc.fork(p.Flags, bindings)
+	}
+	if err != nil {
+		return nil, errors.Join(err, a.free())
+	}
+	return proc, nil
+}
+
+// fork starts the program as a child of this process.
+func (p *Process) fork(flags uint64, bindings []Binding) error {
+	h := p.arena.head()
 	for _, b := range bindings {
 		h.slot[b.Slot] = int64(b.Fd)
-		h.owned |= 1 << b.Slot
 	}
-	h.keep[keepImage], h.top = img.span, img.top
-	a.keepArena()
-	h.cloneJob = cloneArgs{exitSignal: uint64(unix.SIGCHLD)}
-	pid, err := fork(h, p.Flags)
+	// The exit signal is 0: a program that waits for its own children does not
+	// meet ours (clone(2), __WCLONE), and gets no SIGCHLD.
+	h.cloneInit = cloneArgs{flags: flags | unix.CLONE_PIDFD, pidfd: h.pidfdAddress()}
+	pid, err := forkProgram(h)
 	if err != nil {
-		_ = unix.Munmap(a.mem)
-		return nil, err
+		return err
 	}
-	return &Process{Pid: pid, PidFd: os.NewFile(uintptr(h.pidfd), "pidfd"), arena: a}, nil
+	p.Pid, p.PidFd = pid, os.NewFile(uintptr(h.pidfd), "pidfd")
+	return nil
 }
 
 // Stamp returns time stamp i, CLOCK_MONOTONIC, or 0 if it was not reached.
@@ -66,9 +86,9 @@ func (p *Process) Stamp(i int) time.Duration {
 
 // Release unmaps the table on the runner's side. It must be called once.
 func (p *Process) Release() error {
-	mem := p.arena.mem
+	a := p.arena
 	p.arena = nil
-	return unix.Munmap(mem)
+	return a.free()
 }
 
 // errBuildMode: the interpreter must lie in the main program's own image,

@@ -18,11 +18,11 @@ func beforeFork()
 //go:linkname afterFork syscall.runtime_AfterFork
 func afterFork()
 
-// fork clones init with the namespaces of flags and a pidfd. The exit signal
-// is 0: a program that waits for its own children does not meet ours
-// (clone(2), __WCLONE), and gets no SIGCHLD.
-func fork(h *head, flags uint64) (int, error) {
-	h.cloneInit = cloneArgs{flags: flags | unix.CLONE_PIDFD, pidfd: uint64(uintptr(unsafe.Pointer(&h.pidfd)))}
+// forkProgram and forkSpawner bracket a raw fork. Between beforeFork and
+// afterFork only nosplit functions may be called: the runtime makes any growth
+// of the stack fatal there.
+
+func forkProgram(h *head) (int, error) {
 	runtime.LockOSThread()
 	syscall.ForkLock.Lock() // no descriptor of an os/exec in progress comes along
 	beforeFork()
@@ -30,11 +30,28 @@ func fork(h *head, flags uint64) (int, error) {
 	afterFork()
 	syscall.ForkLock.Unlock()
 	runtime.UnlockOSThread()
+	return cloned(pid, errno)
+}
+
+func forkSpawner(h *spawnHead) (int, error) {
+	runtime.LockOSThread()
+	syscall.ForkLock.Lock()
+	beforeFork()
+	pid, errno := rawSpawner(h)
+	afterFork()
+	syscall.ForkLock.Unlock()
+	runtime.UnlockOSThread()
+	return cloned(pid, errno)
+}
+
+func cloned(pid uintptr, errno syscall.Errno) (int, error) {
 	if errno != 0 {
 		return 0, os.NewSyscallError("clone3", errno)
 	}
 	return int(pid), nil
 }
+
+func (h *head) pidfdAddress() uint64 { return uint64(uintptr(unsafe.Pointer(&h.pidfd))) }
 
 // findImage reads the program headers of this process out of its memory.
 //

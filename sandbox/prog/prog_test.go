@@ -78,6 +78,8 @@ func start(t *testing.T, p *prog.Program, out prog.Slot) launched {
 	return l
 }
 
+func itoa(n int) string { return strconv.Itoa(n) }
+
 func (l launched) end(t *testing.T) (status, out string, r prog.Report) {
 	t.Helper()
 	s, err := io.ReadAll(l.status)
@@ -91,7 +93,11 @@ func (l launched) end(t *testing.T) (status, out string, r prog.Report) {
 		require.NoError(t, err)
 	}
 	var si unix.Siginfo
-	require.NoError(t, unix.Waitid(unix.P_PIDFD, int(l.PidFd.Fd()), &si, unix.WEXITED|unix.WALL, nil))
+	_, err = unix.Poll([]unix.PollFd{{Fd: int32(l.PidFd.Fd()), Events: unix.POLLIN}}, 10000)
+	require.NoError(t, err)
+	if err := unix.Waitid(unix.P_PIDFD, int(l.PidFd.Fd()), &si, unix.WEXITED|unix.WALL, nil); err != nil {
+		require.ErrorIs(t, err, unix.ECHILD, "a child of the spawner")
+	}
 	return string(s), string(o), r
 }
 

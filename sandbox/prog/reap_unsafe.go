@@ -56,10 +56,15 @@ func reap(h *head) {
 			obey(h)
 		}
 		if l.poll[1].revents != 0 {
-			syscall.RawSyscall(unix.SYS_READ, uintptr(h.slot[SlotSignals]), uintptr(unsafe.Pointer(&l.info)), unsafe.Sizeof(l.info))
+			syscall.RawSyscall6(unix.SYS_READ, uintptr(h.slot[SlotSignals]), uintptr(unsafe.Pointer(&l.info)), unsafe.Sizeof(l.info), 0, 0, 0)
 			collect(h, unix.WNOHANG)
 			if l.ended {
-				finish(h)
+				// What the main process left behind goes with it. A process
+				// that will not die keeps init here; the runner has its own
+				// clock and the pidfd of init.
+				syscall.RawSyscall6(unix.SYS_KILL, ^uintptr(0), uintptr(unix.SIGKILL), 0, 0, 0, 0)
+				collect(h, 0)
+				report(h)
 			}
 		}
 	}
@@ -80,7 +85,7 @@ func obey(h *head) {
 		exit(1)
 	}
 	if l.order[0] != 0 { // kill(0, …) would reach init itself
-		syscall.RawSyscall(unix.SYS_KILL, uintptr(l.order[0]), uintptr(l.order[1]), 0)
+		syscall.RawSyscall6(unix.SYS_KILL, uintptr(l.order[0]), uintptr(l.order[1]), 0, 0, 0, 0)
 	}
 }
 
@@ -108,18 +113,14 @@ func collect(h *head, flags uintptr) {
 	}
 }
 
-// finish kills what the main process left behind, waits until all are dead,
-// and reports. A process that will not die keeps init here; the runner has
-// its own clock and the pidfd of init.
+// report tells the runner how the job ended, when all are dead, and ends init.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func finish(h *head) {
+func report(h *head) {
 	l := &h.loop
-	syscall.RawSyscall(unix.SYS_KILL, ^uintptr(0), uintptr(unix.SIGKILL), 0)
-	collect(h, 0)
-	syscall.RawSyscall(unix.SYS_GETRUSAGE, ^uintptr(0), uintptr(unsafe.Pointer(&l.exit.all)), 0) // RUSAGE_CHILDREN
+	syscall.RawSyscall6(unix.SYS_GETRUSAGE, ^uintptr(0), uintptr(unsafe.Pointer(&l.exit.all)), 0, 0, 0, 0) // RUSAGE_CHILDREN
 	l.exit.kind = kindExit
 	syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(h.slot[SlotCtl]), uintptr(unsafe.Pointer(&l.exit)), exitSize, unix.MSG_NOSIGNAL, 0, 0)
 	exit(0)

@@ -12,31 +12,60 @@ import (
 // by the race detector, whose memory init unmaps. Locals are few, because all
 // frames together must fit the runtime's limit for nosplit chains.
 
-// rawLaunch clones init. It returns only in the runner.
+// rawLaunch forks init. It returns only in the runner.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
 //go:noinline
 func rawLaunch(h *head) (pid uintptr, errno syscall.Errno) {
+	pid, errno = cloneInit(h)
+	if pid == 0 && errno == 0 {
+		interpret(h)
+	}
+	return pid, errno
+}
+
+// cloneInit clones init and returns in both processes, with pid 0 in init.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func cloneInit(h *head) (pid uintptr, errno syscall.Errno) {
 	var mark byte
-	keepStack(h, uintptr(unsafe.Pointer(&mark)))
-	keepThreadPointer(h)
+	keepStack(&h.kept, uintptr(unsafe.Pointer(&mark)))
+	keepThreadPointer(&h.kept)
 	if h.slot[SlotInitGroup] >= 0 {
 		h.cloneInit.cgroup = uint64(h.slot[SlotInitGroup])
 		h.cloneInit.flags |= unix.CLONE_INTO_CGROUP
 	}
-	pid, _, errno = syscall.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&h.cloneInit)), unsafe.Sizeof(h.cloneInit), 0)
+	pid, _, errno = syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&h.cloneInit)), unsafe.Sizeof(h.cloneInit), 0, 0, 0, 0)
 	if errno == syscall.ENOSYS && h.slot[SlotInitGroup] < 0 {
 		// An outer filter may refuse clone3, whose flags it cannot read.
 		// The third argument is where CLONE_PIDFD stores the descriptor.
-		pid, _, errno = syscall.RawSyscall6(unix.SYS_CLONE, uintptr(h.cloneInit.flags), 0, uintptr(h.cloneInit.pidfd), 0, 0, 0)
+		pid, _, errno = syscall.RawSyscall6(unix.SYS_CLONE, uintptr(h.cloneInit.flags|h.cloneInit.exitSignal), 0, uintptr(h.cloneInit.pidfd), 0, 0, 0)
 	}
-	if errno != 0 || pid != 0 {
-		return pid, errno
+	if pid == 0 && errno == 0 && h.child != 0 { // a spawner ignores SIGCHLD, init must not
+		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), h.child, 0, 8, 0, 0)
 	}
-	interpret(h)
-	return 0, 0
+	return pid, errno
+}
+
+// cloneJob forks the job and returns in both processes, with pid 0 in the job.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func cloneJob(h *head) (pid uintptr, errno syscall.Errno) {
+	if h.slot[SlotJobGroup] >= 0 {
+		h.cloneJob.cgroup = uint64(h.slot[SlotJobGroup])
+		h.cloneJob.flags |= unix.CLONE_INTO_CGROUP
+	}
+	pid, _, errno = syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&h.cloneJob)), unsafe.Sizeof(h.cloneJob), 0, 0, 0, 0)
+	if errno == syscall.ENOSYS && h.slot[SlotJobGroup] < 0 {
+		pid, _, errno = syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	}
+	return pid, errno
 }
 
 // interpret walks over init's list and, from the fork of the job on and in the
@@ -57,24 +86,17 @@ func interpret(h *head) {
 		var errno syscall.Errno
 		switch c.nr {
 		case opStamp:
-			stamp(&h.stamp[c.arg[0]])
+			stamp((*int64)(unsafe.Add(unsafe.Pointer(&h.stamp), c.arg[0]*8)))
 		case opKeepOnly:
 			errno = keepOnly(h, uint32(c.arg[0]))
 		case opSendFds:
 			errno = sendReady(h, uint32(c.arg[0]))
 		case opScrub:
-			errno = scrub(h)
+			errno = scrub(&h.kept)
 		case opReap:
 			reap(h)
 		case opFork:
-			if h.slot[SlotJobGroup] >= 0 {
-				h.cloneJob.cgroup = uint64(h.slot[SlotJobGroup])
-				h.cloneJob.flags |= unix.CLONE_INTO_CGROUP
-			}
-			r, _, errno = syscall.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&h.cloneJob)), unsafe.Sizeof(h.cloneJob), 0)
-			if errno == syscall.ENOSYS && h.slot[SlotJobGroup] < 0 {
-				r, _, errno = syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
-			}
+			r, errno = cloneJob(h)
 			if errno == 0 && r == 0 {
 				inJob = 1
 				c = (*call)(unsafe.Add(unsafe.Pointer(h.calls), uintptr(h.nInit-1)*unsafe.Sizeof(call{})))
@@ -104,7 +126,7 @@ func interpret(h *head) {
 			fail(h, c, inJob, syscall.EIO)
 		}
 		if c.save != 0 {
-			h.slot[c.save-1] = int64(r)
+			*(*int64)(unsafe.Add(unsafe.Pointer(&h.slot), uintptr(c.save-1)*8)) = int64(r)
 		}
 	}
 	exit(1)
@@ -124,19 +146,31 @@ func ignored(c *call, errno syscall.Errno) bool {
 //go:norace
 //go:nocheckptr
 func perform(h *head, c *call) (r uintptr, errno syscall.Errno) {
-	a := c.arg
-	for i := range a {
-		if c.slots&(1<<i) != 0 {
-			a[i] = uintptr(h.slot[a[i]])
-		}
-	}
+	step := uintptr(0)
 	for {
-		r, _, errno = syscall.RawSyscall6(c.nr, a[0], a[1], a[2], a[3], a[4], a[5])
-		if c.loopArg < 0 || a[c.loopArg] >= c.loopTo || errno != 0 && !ignored(c, errno) {
+		r, _, errno = syscall.RawSyscall6(c.nr, value(h, c, 0, step), value(h, c, 1, step), value(h, c, 2, step),
+			value(h, c, 3, step), value(h, c, 4, step), value(h, c, 5, step))
+		if c.loopArg < 0 || step >= c.loops || errno != 0 && !ignored(c, errno) {
 			return r, errno
 		}
-		a[c.loopArg]++
+		step++
 	}
+}
+
+// value is argument i of c in round step of its loop.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func value(h *head, c *call, i int8, step uintptr) uintptr {
+	v := *(*uintptr)(unsafe.Add(unsafe.Pointer(&c.arg), uintptr(i)*ptrSize))
+	if c.slots&(1<<uint8(i)) != 0 {
+		return uintptr(*(*int64)(unsafe.Add(unsafe.Pointer(&h.slot), v*8)))
+	}
+	if i == c.loopArg {
+		return v + step
+	}
+	return v
 }
 
 // fail sends the failure and ends the process. When init fails after the
@@ -152,7 +186,7 @@ func fail(h *head, c *call, inJob uint8, errno syscall.Errno) {
 		_            uint16
 		index, errno uint32
 	}{kind: kindFailure, inJob: inJob, stage: c.stage, index: c.index, errno: uint32(errno)}
-	syscall.RawSyscall(unix.SYS_WRITE, uintptr(h.slot[SlotStatus]), uintptr(unsafe.Pointer(&m)), failureSize)
+	syscall.RawSyscall6(unix.SYS_WRITE, uintptr(h.slot[SlotStatus]), uintptr(unsafe.Pointer(&m)), failureSize, 0, 0, 0)
 	exit(1)
 }
 
@@ -161,7 +195,7 @@ func fail(h *head, c *call, inJob uint8, errno syscall.Errno) {
 //go:nocheckptr
 func exit(code uintptr) {
 	for {
-		syscall.RawSyscall(unix.SYS_EXIT_GROUP, code, 0, 0)
+		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, code, 0, 0, 0, 0, 0)
 	}
 }
 
@@ -170,7 +204,7 @@ func exit(code uintptr) {
 //go:nocheckptr
 func stamp(to *int64) {
 	var ts [2]int64
-	syscall.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&ts)), 0)
+	syscall.RawSyscall6(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&ts)), 0, 0, 0, 0)
 	*to = ts[0]*1e9 + ts[1]
 }
 
@@ -191,7 +225,7 @@ func keepOnly(h *head, mask uint32) syscall.Errno {
 			}
 		}
 		if next > low {
-			if _, _, errno := syscall.RawSyscall(unix.SYS_CLOSE_RANGE, uintptr(low), uintptr(next-1), 0); errno != 0 {
+			if _, _, errno := syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, uintptr(low), uintptr(next-1), 0, 0, 0, 0); errno != 0 {
 				return errno
 			}
 		}
@@ -230,7 +264,7 @@ func sendReady(h *head, mask uint32) syscall.Errno {
 	n := uintptr(cmsgHead)
 	for i := range h.slot {
 		if mask&(1<<i) != 0 {
-			*(*int32)(unsafe.Pointer(&m.ctrl[n])) = int32(h.slot[i])
+			*(*int32)(unsafe.Add(unsafe.Pointer(&m.ctrl), n)) = int32(h.slot[i])
 			n += 4
 		}
 	}
@@ -239,6 +273,6 @@ func sendReady(h *head, mask uint32) syscall.Errno {
 		*(*[2]int32)(unsafe.Pointer(&m.ctrl[8])) = [2]int32{unix.SOL_SOCKET, unix.SCM_RIGHTS}
 		m.msghdr.ctrl, m.msghdr.ctrlLen = uintptr(unsafe.Pointer(&m.ctrl[0])), n
 	}
-	_, _, errno := syscall.RawSyscall(unix.SYS_SENDMSG, uintptr(h.slot[SlotCtl]), uintptr(unsafe.Pointer(&m.msghdr)), unix.MSG_NOSIGNAL)
+	_, _, errno := syscall.RawSyscall6(unix.SYS_SENDMSG, uintptr(h.slot[SlotCtl]), uintptr(unsafe.Pointer(&m.msghdr)), unix.MSG_NOSIGNAL, 0, 0, 0)
 	return errno
 }

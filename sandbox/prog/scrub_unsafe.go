@@ -13,8 +13,8 @@ import (
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func keepStack(h *head, sp uintptr) {
-	h.keep[keepStackAt] = span{(sp &^ (stackPage - 1)) - stackPage, (sp &^ (stackPage - 1)) + 2*stackPage}
+func keepStack(k *kept, sp uintptr) {
+	k.keep[keepStackAt] = span{(sp &^ (stackPage - 1)) - stackPage, (sp &^ (stackPage - 1)) + 2*stackPage}
 }
 
 // scrub unmaps everything but the kept spans: the gaps between them, whatever
@@ -24,28 +24,28 @@ func keepStack(h *head, sp uintptr) {
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func scrub(h *head) syscall.Errno {
+func scrub(k *kept) syscall.Errno {
 	low := uintptr(0)
 	for {
-		next := span{h.top, h.top}
-		for i := range h.keep {
-			if k := h.keep[i]; k.hi > low && k.lo < next.lo {
-				next = k
+		next := span{k.top, k.top}
+		for i := range k.keep {
+			if s := k.keep[i]; s.hi > low && s.lo < next.lo {
+				next = s
 			}
 		}
 		if next.lo > low {
-			if _, _, errno := syscall.RawSyscall(unix.SYS_MUNMAP, low, next.lo-low, 0); errno != 0 {
+			if _, _, errno := syscall.RawSyscall6(unix.SYS_MUNMAP, low, next.lo-low, 0, 0, 0, 0); errno != 0 {
 				return errno
 			}
 		}
-		if next.lo >= h.top {
+		if next.lo >= k.top {
 			return 0
 		}
 		low = next.hi
 	}
 }
 
-// The indices of head.keep.
+// The indices of kept.keep.
 const (
 	keepImage = iota
 	keepArena
@@ -53,7 +53,9 @@ const (
 	keepThread
 )
 
-func (a *arena) keepArena() {
-	lo := uintptr(unsafe.Pointer(&a.mem[0]))
-	a.head().keep[keepArena] = span{lo, lo + uintptr(len(a.mem))}
+// image fills in what is known before the fork: the program itself and the
+// memory shared with the child.
+func (k *kept) image(img imageInfo, mem []byte) {
+	lo := uintptr(unsafe.Pointer(&mem[0]))
+	k.keep[keepImage], k.keep[keepArena], k.top = img.span, span{lo, lo + uintptr(len(mem))}, img.top
 }

@@ -17,9 +17,9 @@ import (
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func keepThreadPointer(h *head) {
+func keepThreadPointer(k *kept) {
 	const archGetFs = 0x1003
 	var tp uintptr
 	syscall.RawSyscall(unix.SYS_ARCH_PRCTL, archGetFs, uintptr(unsafe.Pointer(&tp)), 0)
-	h.keep[keepThread] = span{(tp &^ (stackPage - 1)) - 4*stackPage, (tp &^ (stackPage - 1)) + 4*stackPage}
+	k.keep[keepThread] = span{(tp &^ (stackPage - 1)) - 4*stackPage, (tp &^ (stackPage - 1)) + 4*stackPage}
 }

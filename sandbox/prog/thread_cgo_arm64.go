@@ -13,7 +13,7 @@ func threadPointer() uintptr
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func keepThreadPointer(h *head) {
+func keepThreadPointer(k *kept) {
 	tp := threadPointer()
-	h.keep[keepThread] = span{(tp &^ (stackPage - 1)) - 4*stackPage, (tp &^ (stackPage - 1)) + 4*stackPage}
+	k.keep[keepThread] = span{(tp &^ (stackPage - 1)) - 4*stackPage, (tp &^ (stackPage - 1)) + 4*stackPage}
 }

@@ -8,4 +8,4 @@ package prog
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func keepThreadPointer(*head) {}
+func keepThreadPointer(*kept) {}

@@ -1,0 +1,180 @@
+package prog
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// BigProcess is the resident memory, in bytes, above which a process launches
+// through its spawner. A fork costs 17 µs for each resident megabyte, as much
+// again when the child ends, and each page that the parent then writes is
+// copied once: 37 ms for 2 GB.
+const BigProcess = 64 << 20
+
+// isBig reads how much of this process is resident.
+func isBig() (bool, error) {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return false, err
+	}
+	fields := strings.Fields(string(text)) // size resident shared …, in pages
+	if len(fields) < 2 {
+		return false, fmt.Errorf("/proc/self/statm: %q", text)
+	}
+	pages, err := strconv.ParseUint(fields[1], 10, 64)
+	return pages*uint64(os.Getpagesize()) > BigProcess, err
+}
+
+// A spawner is a process that forks programs for this one: a copy of it, made
+// once, that has given up all memory but the program text, and so forks in
+// constant time. It runs the same interpreter, no Go runtime and no other
+// binary; it serves one process, which holds the only other end of its socket,
+// and ends with it.
+type spawner struct {
+	mem  []byte
+	sock *os.File
+	who  credentials
+}
+
+// credentials are those with which a spawner was made. It must not serve its
+// process with rights that this has since given up.
+type credentials struct {
+	uid, euid, gid, egid int
+	groups               []int
+}
+
+func ownCredentials() (credentials, error) {
+	groups, err := unix.Getgroups()
+	return credentials{unix.Getuid(), unix.Geteuid(), unix.Getgid(), unix.Getegid(), groups}, err
+}
+
+func (c credentials) same(o credentials) bool {
+	return c.uid == o.uid && c.euid == o.euid && c.gid == o.gid && c.egid == o.egid && slices.Equal(c.groups, o.groups)
+}
+
+// theSpawner is made when it is first needed and lives as long as the process:
+// its two pages and one process are the price of every later launch.
+var theSpawner struct {
+	sync.Mutex
+	*spawner
+}
+
+// spawn starts the program as a child of the spawner.
+func (p *Process) spawn(flags uint64, bindings []Binding) error {
+	theSpawner.Lock()
+	defer theSpawner.Unlock()
+	who, err := ownCredentials()
+	if err != nil {
+		return os.NewSyscallError("getgroups", err)
+	}
+	if s := theSpawner.spawner; s != nil && !s.who.same(who) {
+		theSpawner.spawner = nil
+		if err := s.end(); err != nil {
+			return err
+		}
+	}
+	for {
+		fresh := theSpawner.spawner == nil
+		if fresh {
+			if theSpawner.spawner, err = newSpawner(who); err != nil {
+				return err
+			}
+		}
+		err = theSpawner.request(p, flags, bindings)
+		if err == nil || fresh || !errors.Is(err, errSpawnerGone) {
+			return err
+		}
+		// Someone killed it; the launch did not happen.
+		_ = theSpawner.end()
+		theSpawner.spawner = nil
+	}
+}
+
+var errSpawnerGone = errors.New("the spawner is gone")
+
+func newSpawner(who credentials) (*spawner, error) {
+	img, err := image()
+	if err != nil {
+		return nil, err
+	}
+	mem, _, err := shared(os.Getpagesize()*spawnPages, false)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, errors.Join(os.NewSyscallError("socketpair", err), unix.Munmap(mem))
+	}
+	h := spawnHeadOf(mem)
+	h.kept.image(img, mem)
+	h.sock = int64(pair[1])
+	_, err = forkSpawner(h)
+	unix.Close(pair[1])
+	s := &spawner{mem: mem, sock: os.NewFile(uintptr(pair[0]), "spawner"), who: who}
+	if err != nil {
+		return nil, errors.Join(err, s.end())
+	}
+	return s, nil
+}
+
+// end lets the spawner end: it meets the end of file.
+func (s *spawner) end() error { return errors.Join(s.sock.Close(), unix.Munmap(s.mem)) }
+
+// request has the spawner fork one program. The first descriptor is the
+// arena's, the others those of the bindings.
+func (s *spawner) request(p *Process, flags uint64, bindings []Binding) error {
+	h := p.arena.head()
+	fds := []int{int(p.arena.file.Fd())}
+	for i, b := range bindings {
+		fds = append(fds, b.Fd)
+		h.bound[i] = uint8(b.Slot)
+	}
+	h.nBound = uint32(len(bindings))
+	h.cloneInit = cloneArgs{flags: flags | unix.CLONE_PIDFD, pidfd: h.pidfdAddress(), exitSignal: uint64(unix.SIGCHLD)}
+	fd := int(s.sock.Fd())
+	if err := unix.Sendmsg(fd, p.arena.place(), unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL); err != nil {
+		return fmt.Errorf("%w: %w", errSpawnerGone, err)
+	}
+	var answer [8]byte
+	oob := make([]byte, 64)
+	var n, oobn int
+	for {
+		var err error
+		n, oobn, _, _, err = unix.Recvmsg(fd, answer[:], oob, unix.MSG_CMSG_CLOEXEC)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || n == 0 {
+			return fmt.Errorf("%w: %v", errSpawnerGone, err)
+		}
+		break
+	}
+	return p.answered(answer[:n], oob[:oobn])
+}
+
+func (p *Process) answered(answer, oob []byte) error {
+	pid, errno, err := parseAnswer(answer)
+	if err != nil {
+		return err
+	}
+	if errno != 0 {
+		return os.NewSyscallError("clone3", errno)
+	}
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil || len(msgs) != 1 {
+		return fmt.Errorf("%w: no pidfd from the spawner", ErrMessage)
+	}
+	fds, err := unix.ParseUnixRights(&msgs[0])
+	if err != nil || len(fds) != 1 {
+		return fmt.Errorf("%w: no pidfd from the spawner", ErrMessage)
+	}
+	p.Pid, p.PidFd = pid, os.NewFile(uintptr(fds[0]), "pidfd")
+	return nil
+}
