@@ -3,7 +3,6 @@ package vm
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -50,7 +49,7 @@ func Boot(ctx context.Context, cfg Config) (_ *Machine, err error) {
 		err = fmt.Errorf("%w: %q before ready", wire.ErrFrame, t)
 	}
 	if err == nil {
-		err = json.Unmarshal(payload, &m.ready)
+		err = wire.Decode(payload, &m.ready)
 	}
 	if err != nil {
 		return nil, errors.Join(m.failure("boot", err), m.Close())
@@ -98,7 +97,7 @@ func (m *Machine) Run(ctx context.Context, job Job) (code int, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("job %q did not end within %v", job.Argv, timeout))
 	defer cancel()
 	env := append([]string{"JAILRUN_LANE=" + m.cfg.Lane, "JAILRUN_SHAPE=" + m.cfg.Shape}, job.Env...)
-	if err := m.send.SendJSON(wire.Run, wire.RunRequest{Argv: job.Argv, Env: env, Dir: job.Dir}); err != nil {
+	if err := m.send.SendValue(wire.Run, wire.RunRequest{Argv: job.Argv, Env: env, Dir: job.Dir}); err != nil {
 		return 0, m.failure("run", err)
 	}
 	for {
@@ -134,7 +133,7 @@ func write(w io.Writer, p []byte) error {
 
 func exitCode(payload []byte, stderr io.Writer) (int, error) {
 	var info wire.ExitInfo
-	if err := json.Unmarshal(payload, &info); err != nil {
+	if err := wire.Decode(payload, &info); err != nil {
 		return 0, err
 	}
 	if info.Err != "" {

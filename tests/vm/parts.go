@@ -39,6 +39,8 @@ func gather(ctx context.Context, cfg Config) (*parts, error) {
 	switch cfg.Lane {
 	case UML:
 		err = p.uml(ctx, cache)
+	case Systemd:
+		err = p.systemd(ctx, cache)
 	default:
 		err = fmt.Errorf("%w: %s", ErrUnavailable, cfg.Lane)
 	}
@@ -60,13 +62,28 @@ func (p *parts) uml(ctx context.Context, cache *cache) error {
 	p.rootFS = wire.FS{Type: "hostfs", Source: "none", Options: "/"}
 	p.channel, p.scratch = "/dev/ttyS0", "/dev/ubda"
 	p.argv = func(cfg Config, dir string) []string {
-		return append([]string{
+		args := []string{
 			p.kernel, "mem=" + strconv.Itoa(cfg.MemMiB) + "M", "initrd=" + filepath.Join(dir, "initrd"), "rdinit=/vminit",
 			"ubd0=" + filepath.Join(dir, "scratch.img"), "umid=vm", "uml_dir=" + filepath.Join(dir, "uml"),
 			"con=null", "con0=null,fd:1", "ssl=null", "ssl0=fd:3", "panic=1", "pty.legacy_count=0",
-		}, cfg.kernelArgs...)
+		}
+		if p.image != "" {
+			args = append(args, "ubd1="+filepath.Join(dir, "system.cow")+","+p.image)
+		}
+		return append(args, cfg.kernelArgs...)
 	}
 	return nil
+}
+
+// systemd boots an image of its own in User Mode Linux; the image itself is never written to.
+func (p *parts) systemd(ctx context.Context, cache *cache) error {
+	if err := p.uml(ctx, cache); err != nil {
+		return err
+	}
+	var err error
+	p.image, err = cache.image(ctx)
+	p.system = wire.FS{Type: "ext4", Source: "/dev/ubdb"}
+	return err
 }
 
 // loadModules loads modules out of the one version below dir.

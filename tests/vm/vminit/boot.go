@@ -70,6 +70,9 @@ func bootHostRoot(s wire.Setup) error {
 	if err := identity(s.User, newRoot); err != nil {
 		return err
 	}
+	if err := ownDir(newRoot+runtimeDir(s.User), s.User); err != nil {
+		return err
+	}
 	if err := switchRoot(newRoot); err != nil {
 		return err
 	}
@@ -86,7 +89,7 @@ func bootHostRoot(s wire.Setup) error {
 	if err := applyShape(s); err != nil {
 		return fmt.Errorf("shape %q: %w", s.Shape, err)
 	}
-	return serve(s, &directStarter{user: s.User, groups: groups})
+	return serve(s, &directRunner{user: s.User, groups: groups})
 }
 
 // switchRoot makes dir the root of the mount namespace. A mere chroot would leave the initramfs as the root of the

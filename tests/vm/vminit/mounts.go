@@ -68,10 +68,15 @@ func devices(root string) error {
 			return err
 		}
 	}
+	return openDevices(root)
+}
+
+// openDevices gives devices the modes that udev would.
+func openDevices(root string) error {
 	// Rules of udev (50-udev-default): everybody may open these; the kernel makes them 0600. A kernel without the
 	// driver has no such file, which is for the tests' probes to find.
 	for _, name := range []string{"net/tun", "fuse", "ptmx"} {
-		if err := os.Chmod(filepath.Join(dev, name), 0o666); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.Chmod(filepath.Join(root, "dev", name), 0o666); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
@@ -93,8 +98,8 @@ func showReadOnly(dirs []string, root string) error {
 	return nil
 }
 
-// identity makes the user known (a name, a group, subordinate ids) and gives him a home and a runtime directory.
-// Files of /etc are covered, not changed.
+// identity makes the user known (a name, a group, subordinate ids) and gives him a home. Files of /etc are covered, not
+// changed.
 func identity(u wire.User, root string) error {
 	id, gid := strconv.Itoa(u.UID), strconv.Itoa(u.GID)
 	sub := u.Name + ":100000:65536\n"
@@ -102,7 +107,7 @@ func identity(u wire.User, root string) error {
 		path, line string
 		keep       bool // the host's other entries
 	}{
-		{"/etc/passwd", u.Name + ":x:" + id + ":" + gid + "::" + u.Home() + ":/bin/sh\n", true},
+		{"/etc/passwd", u.Name + ":*:" + id + ":" + gid + "::" + u.Home() + ":/bin/sh\n", true},
 		{"/etc/group", u.Name + ":x:" + gid + ":\n", true},
 		{"/etc/subuid", sub, false},
 		{"/etc/subgid", sub, false},
@@ -111,20 +116,18 @@ func identity(u wire.User, root string) error {
 			return err
 		}
 	}
-	runtimeDir := "/run/user/" + id
-	if err := os.MkdirAll(filepath.Join(root, "/run/user"), 0o755); err != nil {
+	return ownDir(filepath.Join(root, u.Home()), u)
+}
+
+// ownDir makes a private directory of the user.
+func ownDir(path string, u wire.User) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	for _, dir := range []string{u.Home(), runtimeDir} {
-		path := filepath.Join(root, dir)
-		if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-			return err
-		}
-		if err := os.Chown(path, u.UID, u.GID); err != nil {
-			return err
-		}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
 	}
-	return nil
+	return os.Chown(path, u.UID, u.GID)
 }
 
 // coverFile binds a file of line, and with keep the entries of the covered file with other names and ids, over path.

@@ -2,39 +2,36 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/jailrun/jailrun/tests/vm/wire"
 	"golang.org/x/sys/unix"
 )
 
-// starter starts one job as the ordinary user.
-type starter interface {
-	// start runs the job with the three descriptors and returns its pid; wait is over the pid.
-	start(req wire.RunRequest, files []uintptr) (pid int, err error)
-	// finish ends whatever the job left behind, once its first process is gone.
+// runner runs one job at a time as the ordinary user.
+type runner interface {
+	// run runs the job with files as its first three descriptors and waits for its first process. A job that cannot be
+	// started is no error of the runner.
+	run(req wire.RunRequest, files [3]*os.File) (wire.ExitInfo, error)
+	// finish ends whatever the job left behind.
 	finish() error
 }
 
 // serve answers requests on the channel until the host hangs up.
-func serve(s wire.Setup, st starter) error {
+func serve(s wire.Setup, jobs runner) error {
 	ch, err := openChannel(s.Channel)
 	if err != nil {
 		return err
 	}
 	defer ch.Close()
 	w, r := wire.NewWriter(ch), bufio.NewReader(ch)
-	if err := w.SendJSON(wire.Ready, readyInfo()); err != nil {
+	if err := w.SendValue(wire.Ready, readyInfo()); err != nil {
 		return err
 	}
 	for {
@@ -46,15 +43,15 @@ func serve(s wire.Setup, st starter) error {
 			return err
 		}
 		var req wire.RunRequest
-		if t != wire.Run || json.Unmarshal(payload, &req) != nil || len(req.Argv) == 0 {
+		if t != wire.Run || wire.Decode(payload, &req) != nil || len(req.Argv) == 0 {
 			return fmt.Errorf("request of type %q is none", t)
 		}
-		info, err := runJob(req, st, w)
+		info, err := runJob(req, jobs, w)
 		if err != nil {
 			_ = w.Send(wire.Fatal, []byte(err.Error()))
 			return err
 		}
-		if err := w.SendJSON(wire.Exit, info); err != nil {
+		if err := w.SendValue(wire.Exit, info); err != nil {
 			return err
 		}
 	}
@@ -94,34 +91,30 @@ func readyInfo() wire.ReadyInfo {
 }
 
 // runJob runs one job and forwards what it prints. The error is one of the machine, not of the job.
-func runJob(req wire.RunRequest, st starter, w *wire.Writer) (wire.ExitInfo, error) {
+func runJob(req wire.RunRequest, jobs runner, w *wire.Writer) (wire.ExitInfo, error) {
 	null, err := os.Open("/dev/null")
 	if err != nil {
 		return wire.ExitInfo{}, err
 	}
 	defer null.Close()
+	files := [3]*os.File{null}
 	var copies sync.WaitGroup
-	files, ends := []uintptr{null.Fd()}, []*os.File{}
-	for _, t := range []wire.Type{wire.Stdout, wire.Stderr} {
+	for i, t := range []wire.Type{wire.Stdout, wire.Stderr} {
 		r, pw, err := os.Pipe()
 		if err != nil {
 			return wire.ExitInfo{}, err
 		}
-		files, ends = append(files, pw.Fd()), append(ends, pw)
+		files[i+1] = pw
 		copies.Go(func() { forward(r, t, w) })
 	}
-	pid, err := st.start(req, files)
-	for _, end := range ends {
-		end.Close()
-	}
-	var info wire.ExitInfo
+	info, err := jobs.run(req, files)
+	files[1].Close()
+	files[2].Close()
 	if err != nil {
-		info = wire.ExitInfo{Code: startFailure(err), Err: err.Error()}
-	} else if info, err = wait(pid); err != nil {
 		return info, err
 	}
-	// What the job left running holds the pipes; it is killed before their end is awaited.
-	if err := st.finish(); err != nil {
+	// What the job left running holds the pipes; it is ended before their end is awaited.
+	if err := jobs.finish(); err != nil {
 		return info, fmt.Errorf("what the job left behind: %w", err)
 	}
 	copies.Wait()
@@ -139,93 +132,5 @@ func forward(r *os.File, t wire.Type, w *wire.Writer) {
 		if err != nil {
 			return
 		}
-	}
-}
-
-// startFailure is the shell's exit code for a command that could not be started.
-func startFailure(err error) int {
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
-		return 127
-	}
-	return 126
-}
-
-// wait waits for pid and reaps every orphan on the way: this is pid 1, and zombies that nobody reaps would count
-// against the limits of the tests.
-func wait(pid int) (wire.ExitInfo, error) {
-	for {
-		var ws unix.WaitStatus
-		got, err := unix.Wait4(-1, &ws, 0, nil)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return wire.ExitInfo{}, os.NewSyscallError("wait4", err)
-		}
-		if got != pid {
-			continue
-		}
-		if ws.Signaled() {
-			return wire.ExitInfo{Code: 128 + int(ws.Signal()), Signal: int(ws.Signal())}, nil
-		}
-		return wire.ExitInfo{Code: ws.ExitStatus()}, nil
-	}
-}
-
-// reapRest reaps what has ended until then.
-func reapRest() {
-	for {
-		if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); pid <= 0 && err != unix.EINTR {
-			return
-		}
-	}
-}
-
-// directStarter starts jobs straight from pid 1, in the delegated group.
-type directStarter struct {
-	user   wire.User
-	groups *delegation
-}
-
-func (d *directStarter) start(req wire.RunRequest, files []uintptr) (int, error) {
-	group, err := os.Open(d.groups.scope)
-	if err != nil {
-		return 0, err
-	}
-	defer group.Close()
-	argv0, err := exec.LookPath(req.Argv[0])
-	if err != nil {
-		return 0, err
-	}
-	dir := req.Dir
-	if dir == "" {
-		dir = d.user.Home()
-	}
-	pid, _, err := syscall.StartProcess(argv0, req.Argv, &syscall.ProcAttr{
-		Dir: dir, Env: append(userEnv(d.user), req.Env...), Files: files,
-		Sys: &syscall.SysProcAttr{
-			Setsid: true, UseCgroupFD: true, CgroupFD: int(group.Fd()),
-			Credential: &syscall.Credential{Uid: uint32(d.user.UID), Gid: uint32(d.user.GID)},
-		},
-	})
-	if err != nil {
-		return 0, &os.PathError{Op: "start", Path: argv0, Err: err}
-	}
-	return pid, nil
-}
-
-func (d *directStarter) finish() error {
-	defer reapRest()
-	if d.groups.shape != wire.ShapeCgroupReadOnly {
-		return d.groups.fresh()
-	}
-	return errors.Join(remount(cgroupRoot, false), d.groups.fresh(), remount(cgroupRoot, true))
-}
-
-// userEnv is the environment of a login.
-func userEnv(u wire.User) []string {
-	return []string{
-		"PATH=" + wire.Path, "HOME=" + u.Home(), "USER=" + u.Name, "LOGNAME=" + u.Name, "SHELL=/bin/sh", "LANG=C.UTF-8",
-		"XDG_RUNTIME_DIR=" + filepath.Join("/run/user", strconv.Itoa(u.UID)),
 	}
 }

@@ -3,11 +3,11 @@
 //
 //	host                               guest
 //	  ── Setup, a file in the initramfs ─►
-//	  ◄───────────────── Ready (JSON) ──    the machine is up
-//	  ── Run (JSON) ────────────────────►
+//	  ◄────────────────── Ready (gob) ──    the machine is up
+//	  ── Run (gob) ─────────────────────►
 //	  ◄──────────────── Stdout, bytes ──    any number, mixed
 //	  ◄──────────────── Stderr, bytes ──
-//	  ◄────────────────── Exit (JSON) ──    the next Run may follow
+//	  ◄─────────────────── Exit (gob) ──    the next Run may follow
 //	  ◄────────────────── Fatal, text ──    the guest gives up
 //
 // A frame is one type byte, a big-endian 32-bit length and the payload. The channel is a device that only the guest's
@@ -15,8 +15,9 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
-	"encoding/json"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
@@ -119,17 +120,20 @@ func (w *Writer) Send(t Type, payload []byte) error {
 	}
 }
 
-// SendJSON sends v as the payload of a frame.
-func (w *Writer) SendJSON(t Type, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
+// SendValue sends v as the payload of a frame: as gob and not JSON, since arguments are any bytes and JSON text is not.
+func (w *Writer) SendValue(t Type, v any) error {
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(v); err != nil {
 		return err
 	}
-	if len(b) > MaxPayload {
-		return fmt.Errorf("wire: message of %d bytes, at most %d", len(b), MaxPayload)
+	if b.Len() > MaxPayload {
+		return fmt.Errorf("wire: message of %d bytes, at most %d", b.Len(), MaxPayload)
 	}
-	return w.Send(t, b)
+	return w.Send(t, b.Bytes())
 }
+
+// Decode reads the payload that SendValue has made of v.
+func Decode(payload []byte, v any) error { return gob.NewDecoder(bytes.NewReader(payload)).Decode(v) }
 
 // Read reads one frame. io.EOF means that the channel ended between two frames.
 func Read(r io.Reader) (Type, []byte, error) {
