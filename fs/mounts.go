@@ -78,12 +78,18 @@ func (b *builder) extra() {
 		} else {
 			b.root(prog.Mkdir(m.Target, 0o755).Ignore(unix.EEXIST))
 		}
-		if m.Source != "" {
+		switch {
+		case m.Source != "":
 			b.attach(m)
-			continue
+		case m.Size == 0: // of the root's own tmpfs
+			b.root(prog.Call("fchmodat", unix.SYS_FCHMODAT, prog.At(), prog.Str(m.Target), prog.Bits(0o1777, "01777")))
+		default:
+			b.root(
+				prog.Mount("tmpfs", m.Target, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "MS_NOSUID|MS_NODEV",
+					"mode=1777,size="+strconv.FormatUint(m.Size, 10)+",nr_inodes="+strconv.Itoa(m.Inodes)),
+				prog.Open(m.Target, unix.O_RDONLY|unix.O_DIRECTORY, "O_RDONLY|O_DIRECTORY", 0, m.Area).Because("for the runner: what it holds"),
+			)
 		}
-		b.root(prog.Mount("tmpfs", m.Target, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "MS_NOSUID|MS_NODEV",
-			"mode=1777,size="+strconv.FormatUint(m.Size, 10)+",nr_inodes="+strconv.Itoa(m.Inodes)))
 	}
 }
 

@@ -57,8 +57,9 @@ type Mount struct {
 	Dir       bool   // Source is a directory
 	Mode      Mode
 	NoExec    bool
-	Size      uint64 // of a tmpfs
-	Inodes    int
+	Size uint64 // of a tmpfs of its own; 0 is a directory of the root's
+	Inodes int
+	Area prog.Slot // receives a descriptor of the tmpfs
 	Mapped    prog.Slot
 	HasMapped bool
 }

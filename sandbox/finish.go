@@ -46,6 +46,9 @@ func (r *run) finish(failure *Error) (*Result, error) {
 	}
 	r.leftovers = nil
 	res.Verdict, res.Cause, res.ExitCode, res.Signal, res.Hint = decide(e)
+	if res.Verdict == ErrorVerdict && e.failure == nil {
+		e.failure = &Error{Stage: "run", Err: errors.New(res.Cause)}
+	}
 	switch {
 	case e.failure != nil:
 		res.Error = e.failure.report(e.begun > 0)
@@ -99,9 +102,7 @@ func (r *run) evidence(failure *Error) evidence {
 		if err == nil {
 			err = r.group.Verify()
 		}
-		if errors.Is(err, limits.ErrGone) || errors.Is(err, limits.ErrChanged) {
-			e.group = err
-		}
+		e.group = err
 		e.cpu = usage.CPU.Total
 	}
 	if !e.cpu.Known {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,8 @@ type Plan struct {
 	joinGroup bool      // the job enters its group itself
 	procsSlot prog.Slot // job/cgroup.procs, if joinGroup
 	mapped    []mappedTree
+	areas     []prog.Slot // descriptors of further tmpfs
+	sent      []sent      // descriptors in the Ready message, in its order
 	tier      Tier
 	wallSet   bool // the wall limit was asked for, not derived
 	limits    Limits
@@ -140,11 +143,16 @@ func (pl *Plan) appendFork(f *facts, b build) error {
 	if f.timeNS {
 		add(prog.Unshare(unix.CLONE_NEWTIME, "CLONE_NEWTIME").Because("for the job: /proc/self/ns/time would be a lock shared with every process"))
 	}
+	pl.sent = pl.sends()
+	ready := make([]prog.Slot, len(pl.sent))
+	for i, s := range pl.sent {
+		ready[i] = s.slot
+	}
 	add(
 		prog.Call("signalfd4", unix.SYS_SIGNALFD4, prog.Int(-1), prog.Data(mask, "{SIGCHLD}"), prog.Int(8),
 			prog.Bits(unix.SFD_CLOEXEC|unix.SFD_NONBLOCK, "SFD_CLOEXEC|SFD_NONBLOCK")).Save(prog.SlotSignals),
 		prog.Call("eventfd2", unix.SYS_EVENTFD2, prog.Int(0), prog.Bits(unix.EFD_CLOEXEC, "EFD_CLOEXEC")).Save(prog.SlotGate),
-		prog.SendReady(p.SlotNamed(fs.Proc), p.SlotNamed(fs.Upper)),
+		prog.SendReady(ready...),
 		prog.Scrub().Because("the runner's memory, with every secret in it"),
 		prog.Stamp(stampFork),
 		prog.Fork(),
@@ -195,7 +203,7 @@ func (pl *Plan) appendExec(s *Spec, io jobIO) error {
 	if err != nil {
 		return err
 	}
-	bpf, err := seccomp.Filter(s.profile(), pl.noMemfd())
+	bpf, err := seccomp.Filter(s.profile(), pl.watchesMemory())
 	if err != nil {
 		return fmt.Errorf("seccomp: %w", err)
 	}
@@ -279,9 +287,42 @@ func (pl *Plan) resolveLimits(s *Spec, tier Tier) {
 	pl.limits = l
 }
 
-// noMemfd: what a memfd holds is in no process's resident set, so the watchdog
-// would not see it.
-func (pl *Plan) noMemfd() bool { return pl.tier == TierWatchdog && pl.limits.Memory > 0 }
+// watchesMemory says whether the watchdog holds the memory limit. What a memfd
+// holds is in no process's resident set, so the job then gets none.
+func (pl *Plan) watchesMemory() bool { return pl.tier == TierWatchdog && pl.limits.Memory > 0 }
+
+// sent is one descriptor that init sends with its Ready message.
+type sent struct {
+	slot prog.Slot
+	role role
+}
+
+type role uint8
+
+const (
+	roleUpper role = iota // directory in the root's tmpfs
+	roleProc              // the job's /proc
+	roleArea              // a tmpfs of its own
+	roleSysV              // /proc/sysvipc/shm
+)
+
+// sends lists what the runner gets from init, in the order in which it comes,
+// that of the slots. SysV segments that no process has attached are in no
+// resident set; the file shows the IPC namespace of who opened it.
+func (pl *Plan) sends() []sent {
+	p := pl.Program
+	list := []sent{{p.SlotNamed(fs.Upper), roleUpper}, {p.SlotNamed(fs.Proc), roleProc}}
+	for _, a := range pl.areas {
+		list = append(list, sent{a, roleArea})
+	}
+	if pl.watchesMemory() {
+		shm := p.Slot("sysvshm")
+		p.AddInit(prog.StageFork, prog.Open("/proc/sysvipc/shm", unix.O_RDONLY, "O_RDONLY", 0, shm).Because("for the watchdog"))
+		list = append(list, sent{shm, roleSysV})
+	}
+	slices.SortFunc(list, func(a, b sent) int { return int(a.slot) - int(b.slot) })
+	return list
+}
 
 var errNoArgs = errors.New("no program given")
 

@@ -36,11 +36,12 @@ func (pl *Plan) resolveRoot(s *Spec, f *facts, b build) error {
 	}
 	for _, t := range s.Tmpfs {
 		target, _ := fs.Clean(t.Target)
-		size := t.Size
-		if size == 0 || size > pl.limits.Disk {
-			size = pl.limits.Disk
+		x := fs.Mount{Target: target, Dir: true, Mode: fs.Writable}
+		if t.Size > 0 {
+			x.Size, x.Inodes, x.Area = uint64(min(t.Size, pl.limits.Disk)), pl.limits.Inodes, pl.Program.Slot("area")
+			pl.areas = append(pl.areas, x.Area)
 		}
-		pl.root.Extra = append(pl.root.Extra, fs.Mount{Target: target, Dir: true, Mode: fs.Writable, Size: uint64(size), Inodes: pl.limits.Inodes})
+		pl.root.Extra = append(pl.root.Extra, x)
 	}
 	for _, x := range s.Files {
 		target, _ := fs.Clean(x.Target)

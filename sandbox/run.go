@@ -38,9 +38,10 @@ type run struct {
 	input       *input
 	written     atomic.Int64 // bytes of both streams
 
-	procDir, upper *os.File // from the Ready message
-	exit           *prog.Exit
-	initGone       bool
+	procDir, upper, sysvShm *os.File   // from the Ready message
+	areas                   []*os.File // in each tmpfs of the job, from the Ready message
+	exit                    *prog.Exit
+	initGone                bool
 
 	began    time.Duration // CLOCK_MONOTONIC of Start
 	execSeen time.Duration // when the status pipe ended
@@ -185,7 +186,11 @@ func (r *run) launchFailed(msg []byte) error {
 	if err != nil {
 		return wrap("clone", err)
 	}
-	return stepError(r.plan.Program, f)
+	e := stepError(r.plan.Program, f)
+	if e.Stage == prog.StageExec.String() {
+		e.explainExec(r.plan.Program, &r.plan.root, r.cmd.Args[0], r.facts.dir)
+	}
+	return e
 }
 
 // vanished is the error of an init that ended without a word.

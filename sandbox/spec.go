@@ -101,7 +101,8 @@ type Bind struct {
 // A Tmpfs is an empty writable directory of its own.
 type Tmpfs struct {
 	Target string // inside, absolute
-	// Size in bytes; 0 means Limits.Disk. It is charged to Limits.Disk.
+	// Size in bytes of a tmpfs of its own, at most Limits.Disk; 0 makes it a
+	// directory of the root's tmpfs, which Limits.Disk bounds as a whole.
 	Size limits.Size
 }
 

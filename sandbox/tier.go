@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/jailrun/jailrun/limits"
 	"github.com/jailrun/jailrun/sandbox/prog"
@@ -157,4 +158,13 @@ func newID() (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(b[:]), nil
+}
+
+// enforcement tells the ledger what holds the limits in this run.
+func (r *run) enforcement() enforcement {
+	return enforcement{
+		tier: r.tier, pidsByGroup: r.tier == TierCgroup,
+		freezes: r.group != nil, cpuStat: r.group != nil,
+		sample: 20 * time.Millisecond, // limits.NextSample
+	}
 }

@@ -115,17 +115,35 @@ func (r *run) receive() {
 	switch {
 	case err != nil:
 		r.end.err = err
-	case rep.Ready && len(files) == 2 && r.procDir == nil:
+	case rep.Ready && len(files) == len(r.plan.sent) && r.procDir == nil:
 		// In the order of the slots, which is that of their creation.
-		r.upper, r.procDir = files[0], files[1]
+		r.ready(files)
 		files = nil
-		r.undo.add(func() error { return errors.Join(r.procDir.Close(), r.upper.Close()) })
 	case rep.Exit != nil:
 		r.exit = rep.Exit
 	}
 	for _, f := range files {
 		f.Close()
 	}
+}
+
+// ready takes what came with the Ready message, and begins to watch.
+func (r *run) ready(files []*os.File) {
+	for i, f := range files {
+		r.undo.add(f.Close)
+		switch r.plan.sent[i].role {
+		case roleUpper:
+			r.upper = f
+			r.areas = append(r.areas, f)
+		case roleProc:
+			r.procDir = f
+		case roleArea:
+			r.areas = append(r.areas, f)
+		case roleSysV:
+			r.sysvShm = f
+		}
+	}
+	r.watch = newWatch(r)
 }
 
 func receivedFiles(oob []byte) []*os.File {
@@ -251,6 +269,9 @@ func (r *run) kill() {
 	}
 	r.end.killing = true
 	r.event("run", "killing the job", 0)
+	if r.group != nil {
+		_ = r.group.Freeze(false) // a frozen process dies, but only its thaw is reported
+	}
 	_ = r.order(-1, unix.SIGKILL) // kill(-1) is atomic to forks; if init cannot, force does
 	r.end.force = limits.Now() + killPatience
 }

@@ -1,19 +1,243 @@
 package sandbox
 
 import (
+	"bytes"
+	"errors"
+	"os"
+	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/limits"
 )
 
+// A watch looks at the job from outside, at times of its own choosing: at its
+// CPU time in both tiers, at its memory and its CPU share where no group holds
+// them. It is part of the loop and starts no goroutine.
 type watch struct {
-	next time.Duration
-	cpu  time.Duration
+	run     *run
+	sampler *limits.Sampler // nil where the group's counters do
+	next    time.Duration   // when tick has something to do; 0 for never
+
+	cpu     time.Duration // CPU time of the job as last measured
+	memory  limits.Size   // most memory seen
+	oomBase limits.Opt[uint64]
+
+	cpuAt, memoryAt, shareAt time.Duration
+	share                    *share
 }
 
-func (w *watch) tick(now time.Duration)           {}
-func (w *watch) peak() *int64                     { return nil }
-func (w *watch) hostOOMs() (o limits.Opt[uint64]) { return }
-func (r *run) enforcement() enforcement {
-	return enforcement{tier: r.tier, pidsByGroup: r.tier == TierCgroup}
+// newWatch returns nil if there is nothing to look at.
+func newWatch(r *run) *watch {
+	l := &r.plan.limits
+	watchdog := r.tier == TierWatchdog
+	w := &watch{run: r}
+	now := limits.Now()
+	if l.CPUTime > 0 {
+		w.cpuAt = now
+	}
+	if watchdog && l.Memory > 0 {
+		w.memoryAt, w.oomBase = now, hostOOMKills()
+	}
+	if watchdog && l.CPU > 0 {
+		w.share, w.shareAt = newShare(w, l.CPU), now
+	}
+	if w.cpuAt == 0 && w.memoryAt == 0 && w.share == nil {
+		return nil
+	}
+	if r.group == nil || w.memoryAt > 0 {
+		w.sampler = limits.NewSampler(r.procDir)
+		r.undo.add(func() error { w.sampler.Close(); return nil })
+	}
+	w.schedule()
+	return w
+}
+
+func (w *watch) schedule() {
+	w.next = 0
+	for _, t := range [...]time.Duration{w.cpuAt, w.memoryAt, w.shareAt} {
+		if t > 0 && (w.next == 0 || t < w.next) {
+			w.next = t
+		}
+	}
+}
+
+// tick does what is due.
+func (w *watch) tick(now time.Duration) {
+	if w.next == 0 || now < w.next {
+		return
+	}
+	if w.memoryAt > 0 && now >= w.memoryAt {
+		w.checkMemory(now)
+	}
+	if w.cpuAt > 0 && now >= w.cpuAt {
+		w.checkCPUTime(now)
+	}
+	if w.shareAt > 0 && now >= w.shareAt {
+		w.shareAt = w.share.tick(now)
+	}
+	w.schedule()
+}
+
+// measure updates the CPU time of the whole job.
+func (w *watch) measure() bool {
+	var cpu time.Duration
+	var err error
+	if g := w.run.group; g != nil {
+		cpu, err = g.CPUTime()
+	} else {
+		var s limits.Sample
+		s, err = w.sampler.Sample(limits.SampleCPU)
+		cpu = s.CPU
+	}
+	if err != nil {
+		w.failed(err)
+		return false
+	}
+	w.cpu = max(w.cpu, cpu)
+	return true
+}
+
+// failed ends the run: a limit that cannot be watched does not hold. When the
+// job is just ending its files vanish, which is no failure.
+func (w *watch) failed(err error) {
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) || errors.Is(err, limits.ErrGone) {
+		return
+	}
+	w.run.end.err = err
+}
+
+// checkCPUTime looks whether the CPU time limit is used up, and else comes
+// back at the earliest time at which it can be.
+func (w *watch) checkCPUTime(now time.Duration) {
+	l := &w.run.plan.limits
+	if !w.measure() {
+		w.cpuAt = now + limits.MinCheck
+		return
+	}
+	if w.cpu >= l.CPUTime {
+		w.cpuAt = 0
+		w.run.fire(firing{by: byCPUTime, at: now, value: int64(w.cpu)}, true)
+		return
+	}
+	b := limits.Bandwidth{Parallel: onlineCPUs(), Share: l.CPU}
+	w.cpuAt = now + b.Earliest(l.CPUTime-w.cpu)
+}
+
+// checkMemory adds up what the job holds. The sum of resident sets counts a
+// page that n processes share n times; when that alone would decide, the
+// proportional sets do, for which the job is stopped.
+func (w *watch) checkMemory(now time.Duration) {
+	limit := w.run.plan.limits.Memory
+	s, err := w.sampler.Sample(limits.SampleMemory)
+	if err != nil {
+		w.failed(err)
+		w.memoryAt = now + limits.MinCheck
+		return
+	}
+	files, err := w.unmapped()
+	if err != nil {
+		w.run.end.err = err
+		return
+	}
+	var own limits.Size
+	for _, p := range s.Processes {
+		own += p.RSS - min(p.RSS, p.Shared)
+	}
+	// Pages of files may be in files and in a resident set; the larger of two
+	// lower bounds is still one.
+	sure := own + files
+	w.memory = max(w.memory, sure)
+	if sure > limit {
+		w.exceeded(now, sure)
+		return
+	}
+	if s.RSS+files > limit {
+		if used, ok := w.confirm(files); ok && used > limit {
+			w.exceeded(now, used)
+			return
+		}
+	}
+	w.memoryAt = now + limits.NextSample(s.RSS+files, limit)
+}
+
+func (w *watch) exceeded(now time.Duration, used limits.Size) {
+	w.memory, w.memoryAt = max(w.memory, used), 0
+	w.run.fire(firing{by: byMemory, at: now, value: int64(used)}, false)
+}
+
+// unmapped is the memory of files: all tmpfs of the job, and SysV segments.
+func (w *watch) unmapped() (limits.Size, error) {
+	var sum limits.Size
+	for _, area := range w.run.areas {
+		n, err := limits.TmpfsUsed(int(area.Fd()))
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	if w.run.sysvShm == nil {
+		return sum, nil
+	}
+	n, err := limits.SysVShm(int(w.run.sysvShm.Fd()))
+	return sum + n, err
+}
+
+// confirm measures the proportional sets of the job. Where the kernel refuses
+// them the larger number stands: the job made itself unreadable.
+func (w *watch) confirm(files limits.Size) (limits.Size, bool) {
+	pss, err := w.sampler.PSS()
+	switch {
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return w.run.plan.limits.Memory + 1, true
+	case err != nil:
+		w.failed(err)
+		return 0, false
+	}
+	used := pss.Anon + files + pss.File // mapped pages of a tmpfs are in files
+	w.memory = max(w.memory, used)
+	return used, true
+}
+
+func (w *watch) peak() *int64 {
+	if w.memory == 0 {
+		return nil
+	}
+	n := int64(w.memory)
+	return &n
+}
+
+// hostOOMs is by how much the host's count of OOM kills has grown.
+func (w *watch) hostOOMs() limits.Opt[uint64] {
+	if !w.oomBase.Known {
+		return w.oomBase
+	}
+	now := hostOOMKills()
+	now.Value -= w.oomBase.Value
+	return now
+}
+
+func hostOOMKills() (n limits.Opt[uint64]) {
+	text, err := os.ReadFile("/proc/vmstat")
+	if err != nil {
+		return n
+	}
+	_, rest, ok := bytes.Cut(text, []byte("\noom_kill "))
+	if !ok {
+		return n
+	}
+	line, _, _ := bytes.Cut(rest, []byte{'\n'})
+	n.Value, err = strconv.ParseUint(string(line), 10, 64)
+	n.Known = err == nil
+	return n
+}
+
+// onlineCPUs is how many CPUs the job can use at once: it inherits our mask.
+func onlineCPUs() int {
+	var set unix.CPUSet
+	if unix.SchedGetaffinity(0, &set) != nil {
+		return 1
+	}
+	return max(1, set.Count())
 }

@@ -1,0 +1,106 @@
+package sandbox
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/limits"
+)
+
+// A share holds the job to its part of the CPU where no controller does: it
+// lets the job stand still, by freezing its group or else by signals of
+// init's, as long as a closed loop over its measured CPU time asks for. A job
+// that does not stand still is killed.
+type share struct {
+	watch   *watch
+	loop    *limits.Throttle
+	begun   time.Duration
+	stopped bool
+	// own are processes that the job itself had stopped before we did: they
+	// are not ours to continue. Only signals need this; a thawed group finds
+	// them as they were.
+	own map[int]bool
+}
+
+func newShare(w *watch, cpu limits.CPU) *share {
+	return &share{watch: w, loop: limits.NewThrottle(cpu, onlineCPUs()), begun: limits.Now()}
+}
+
+// tick measures, stops or continues, and returns when to come back.
+func (s *share) tick(now time.Duration) time.Duration {
+	var seen limits.Sample
+	tasks := onlineCPUs()
+	if s.watch.run.group != nil {
+		if !s.watch.measure() {
+			return now + limits.MinCheck
+		}
+	} else {
+		var err error
+		if seen, err = s.watch.sampler.Sample(limits.SampleCPU); err != nil {
+			s.watch.failed(err)
+			return now + limits.MinCheck
+		}
+		s.watch.cpu, tasks = max(s.watch.cpu, seen.CPU), seen.Tasks
+	}
+	run, wait := s.loop.Step(now, s.watch.cpu, tasks)
+	if s.stopped && s.standsStill(&seen) {
+		s.loop.Landed(now)
+	}
+	switch {
+	case s.loop.Resists():
+		perMille := int64(s.watch.cpu) * int64(limits.OneCPU) / max(1, int64(now-s.begun))
+		s.watch.run.fire(firing{by: byShare, at: now, value: perMille}, false)
+		return 0
+	case run == s.stopped:
+		s.set(!run, &seen)
+	}
+	return now + wait
+}
+
+// standsStill confirms a stop.
+func (s *share) standsStill(seen *limits.Sample) bool {
+	if g := s.watch.run.group; g != nil {
+		frozen, err := g.Frozen()
+		return err == nil && frozen
+	}
+	for _, p := range seen.Processes {
+		if p.State != 'T' && p.State != 't' && p.State != 'Z' {
+			return false
+		}
+	}
+	return true
+}
+
+// set stops or continues the job.
+func (s *share) set(stop bool, seen *limits.Sample) {
+	s.stopped = stop
+	r := s.watch.run
+	if r.group != nil {
+		if err := r.group.Freeze(stop); err != nil {
+			s.watch.failed(err)
+		}
+		return
+	}
+	switch {
+	case stop:
+		s.own = nil
+		for _, p := range seen.Processes {
+			if p.State == 'T' {
+				if s.own == nil {
+					s.own = map[int]bool{}
+				}
+				s.own[p.PID] = true
+			}
+		}
+		_ = r.order(-1, unix.SIGSTOP) // an init that is gone is seen by the loop
+	case len(s.own) == 0:
+		_ = r.order(-1, unix.SIGCONT)
+	default:
+		for _, p := range seen.Processes {
+			if !s.own[p.PID] {
+				_ = r.order(p.PID, unix.SIGCONT)
+			}
+		}
+	}
+}
