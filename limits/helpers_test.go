@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
@@ -25,12 +27,18 @@ func helpers() map[string]func(args []string) error {
 		"runner": runnerHelper,
 		"join":   joinHelper,
 		"litter": litterHelper,
+		"init":   initHelper,
+		"burn":   burnHelper,
+		"ignore": ignoreHelper,
+		"hold":   holdHelper,
 	}
 }
 
 func forever() error {
 	fmt.Println("ready")
-	select {}
+	for {
+		_ = unix.Pause()
+	}
 }
 
 // spinHelper burns CPU time in as many threads as it is told.
@@ -110,7 +118,9 @@ func runnerHelper([]string) error {
 		return err
 	}
 	fmt.Println(g.Path())
-	select {}
+	for {
+		_ = unix.Pause()
+	}
 }
 
 // joinHelper waits for a byte and puts itself into a group through descriptor
@@ -150,4 +160,112 @@ func firstLine(cmd *exec.Cmd) (string, error) {
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	return strings.TrimSpace(line), err
+}
+
+// initHelper is pid 1 of a pid namespace: it mounts /proc, waits for a byte,
+// runs a job (a program or a helper), reaps until nobody is left, prints the CPU time of all it has
+// reaped, and stays until its input ends.
+func initHelper(args []string) error {
+	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	input := bufio.NewReader(os.Stdin)
+	if _, err := input.ReadByte(); err != nil {
+		return err
+	}
+	job := exec.Command(args[0], args[1:]...)
+	if helpers()[args[0]] != nil {
+		job = exec.Command("/proc/self/exe", args[1:]...)
+		job.Env = append(os.Environ(), helperEnv+"="+args[0])
+	}
+	job.Stderr = os.Stderr
+	if err := job.Start(); err != nil {
+		return err
+	}
+	for {
+		if _, err := unix.Wait4(-1, nil, 0, nil); err == unix.ECHILD {
+			break
+		}
+	}
+	var reaped unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_CHILDREN, &reaped); err != nil {
+		return err
+	}
+	fmt.Println(reaped.Utime.Nano() + reaped.Stime.Nano())
+	_, err := input.ReadByte()
+	if err == io.EOF {
+		err = nil
+	}
+	return err
+}
+
+// burnHelper burns so many milliseconds of CPU time in so many threads.
+func burnHelper(args []string) error {
+	var numbers [2]int
+	for i := range numbers {
+		n, err := strconv.Atoi(args[i])
+		if err != nil {
+			return err
+		}
+		numbers[i] = n
+	}
+	for range numbers[1] - 1 {
+		go func() {
+			for {
+			}
+		}()
+	}
+	for {
+		var ts unix.Timespec
+		if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &ts); err != nil {
+			return err
+		}
+		if ts.Nano() >= int64(numbers[0])*1e6 {
+			return nil
+		}
+	}
+}
+
+// ignoreHelper ignores SIGCHLD and has so many children, one after the other,
+// each burn so many milliseconds.
+func ignoreHelper(args []string) error {
+	signal.Ignore(unix.SIGCHLD)
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	for range n {
+		cmd := exec.Command("/proc/self/exe", args[1], "1")
+		cmd.Env = append(os.Environ(), helperEnv+"=burn")
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		// Waits for the end of all children, and gets none.
+		if _, err := unix.Wait4(-1, nil, 0, nil); err != unix.ECHILD {
+			return fmt.Errorf("wait4: %v, want ECHILD", err)
+		}
+	}
+	return nil
+}
+
+// holdHelper holds so many MiB of shared memory until it is killed.
+func holdHelper(args []string) error {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	memory, err := unix.Mmap(-1, 0, n<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANON)
+	if err != nil {
+		return err
+	}
+	for i := 0; i < len(memory); i += os.Getpagesize() {
+		memory[i] = 1
+	}
+	err = forever()
+	runtime.KeepAlive(memory)
+	return err
 }

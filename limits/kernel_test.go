@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -413,4 +414,39 @@ func TestKernelEvacuation(t *testing.T) {
 		require.NoError(t, err)
 		assert.Contains(t, string(rest), "/job/jailrun-caller\n")
 	})
+}
+
+// The closed loop over a real job: no controller is needed for it.
+func TestKernelThrottleByFreezing(t *testing.T) {
+	s := realSubtree(t)
+	g := realGroup(t, s, GroupLimits{})
+	inJob(t, g, "spin", "4")
+	timer, err := NewTimer()
+	require.NoError(t, err)
+	defer timer.Close()
+	measured := func() time.Duration {
+		used, err := g.CPUTime()
+		require.NoError(t, err)
+		return used
+	}
+	const share = CPU(200)
+	throttle := NewThrottle(share, runtime.NumCPU())
+	begun, before, running := Now(), measured(), true
+	for Now()-begun < 1500*time.Millisecond {
+		now := Now()
+		run, next := throttle.Step(now, measured(), 4)
+		if run != running {
+			require.NoError(t, g.Freeze(!run))
+			running = run
+		}
+		if frozen, err := g.Frozen(); !running && err == nil && frozen {
+			throttle.Landed(now)
+		}
+		require.NoError(t, timer.Set(now+next))
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(timer.FD()), Events: unix.POLLIN}}, 1000)
+		require.True(t, err == nil || err == unix.EINTR)
+	}
+	got := float64(measured()-before) / float64(Now()-begun)
+	assert.InDelta(t, 0.2, got, 0.03)
+	assert.False(t, throttle.Resists())
 }
