@@ -40,7 +40,7 @@ func (c *Cmd) Wait() (*Result, error) {
 func (r *run) finish(failure *Error) (*Result, error) {
 	e := r.evidence(failure)
 	res := r.result(&e)
-	r.undo.run(&r.leftovers)
+	r.release()
 	if err := errors.Join(r.leftovers...); err != nil && e.failure == nil {
 		e.failure = wrap("undo", err)
 	}

@@ -113,6 +113,13 @@ func (id *identity) outside() [2]uint32 {
 	return [2]uint32{u, g}
 }
 
+// foreign reports whether init has an id that may not place the job in its
+// group: neither the caller's own nor one that root gives the right to.
+func (id *identity) foreign(caller int) bool {
+	outside, _ := id.uid.ToOutside(0)
+	return id.written && !id.block && int(outside) != caller
+}
+
 // append adds init's part: it writes its own map, or waits for the runner to
 // write it and then becomes the root of the map.
 func (id *identity) append(p *prog.Program) {

@@ -22,11 +22,16 @@ func (c *Cmd) Start(ctx context.Context) error {
 	}
 	r := &run{cmd: c, ctx: ctx, began: limits.Now(), status: -1, ctl: -1, wake: -1}
 	c.run = r
-	if err := r.start(); err != nil {
-		r.undo.run(&r.leftovers)
-		return err
+	err := r.start()
+	if err == nil {
+		return nil
 	}
-	return nil
+	r.release()
+	var e *Error
+	if left := errors.Join(r.leftovers...); left != nil && errors.As(err, &e) {
+		e.Err = errors.Join(e.Err, left)
+	}
+	return err
 }
 
 var (
@@ -133,6 +138,9 @@ func (r *run) takeBlock(id *identity, binds *[]prog.Binding) error {
 	r.undo.add(func() error { return lock.Close() })
 	*binds = append(*binds, prog.Binding{Slot: r.plan.Program.SlotNamed("block"), Fd: int(lock.Fd())})
 	id.uid, id.gid = idmap.Block(base, id.job[0]), idmap.Block(base, id.job[1])
+	if r.group != nil {
+		return r.group.Give(int(base))
+	}
 	return nil
 }
 
@@ -158,7 +166,7 @@ func (r *run) mapTrees(binds *[]prog.Binding) error {
 }
 
 func (r *run) mapTree(m mappedTree, dir int, uid, gid idmap.Map, binds *[]prog.Binding) error {
-	ns, err := userns.NewNamespace(r.ctx, uid, gid)
+	ns, err := r.ownerNamespace(uid, gid)
 	if err != nil {
 		return err
 	}
@@ -170,6 +178,14 @@ func (r *run) mapTree(m mappedTree, dir int, uid, gid idmap.Map, binds *[]prog.B
 	r.undo.add(func() error { return tree.Close() })
 	*binds = append(*binds, prog.Binding{Slot: m.slot, Fd: int(tree.Fd())})
 	return nil
+}
+
+// release undoes all that the run made; the group outlives single attempts.
+func (r *run) release() {
+	r.undo.run(&r.leftovers)
+	if err := r.removeGroup(); err != nil {
+		r.leftovers = append(r.leftovers, err)
+	}
 }
 
 // An undo is a list of reverse actions, run last first.

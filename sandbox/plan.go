@@ -88,12 +88,12 @@ func newPlan(s *Spec, f *facts, b build) (*Plan, error) {
 	if b.identity.block {
 		first = append(first, p.Slot("block"))
 	}
-	if b.hasCgroup {
+	switch {
+	case b.hasCgroup && b.identity.foreign(f.uid):
+		pl.joinGroup, pl.procsSlot = true, p.Slot("job-procs")
+		first = append(first, pl.procsSlot)
+	case b.hasCgroup:
 		first = append(first, prog.SlotJobGroup)
-		if b.identity.written {
-			pl.joinGroup, pl.procsSlot = true, p.Slot("job-procs")
-			first[len(first)-1] = pl.procsSlot
-		}
 	}
 	for _, m := range pl.mapped {
 		first = append(first, m.slot)

@@ -36,9 +36,9 @@ func shell(t *testing.T, script string, change func(*sandbox.Cmd)) (*sandbox.Res
 
 func TestJobIsItself(t *testing.T) {
 	require.NotZero(t, os.Geteuid(), "this is about an unprivileged caller")
-	res, out, _ := shell(t, `id -u; hostname; echo $$; pwd; ls /proc | grep -c '^[0-9]'; cat /proc/1/comm; cat /proc/1/cmdline | wc -c`, nil)
+	res, out, _ := shell(t, `id -u; hostname; echo $$; pwd; cat /proc/1/comm; cat /proc/1/cmdline | wc -c`, nil)
 	assert.Equal(t, sandbox.Exited, res.Verdict)
-	assert.Equal(t, "0\njail\n2\n/home/job\n4\njailrun-init\n0\n", out)
+	assert.Equal(t, "0\njail\n2\n/home/job\njailrun-init\n0\n", out)
 	assert.Equal(t, 0, *res.ExitCode)
 }
 

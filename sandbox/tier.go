@@ -142,7 +142,7 @@ func (r *run) groupBindings() ([]prog.Binding, error) {
 	return append(binds, prog.Binding{Slot: r.plan.procsSlot, Fd: fd}), nil
 }
 
-// removeGroup is the group's undo.
+// removeGroup removes the group, which is empty by now.
 func (r *run) removeGroup() error {
 	if r.group == nil {
 		return nil
