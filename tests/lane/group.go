@@ -98,3 +98,15 @@ func probeUserBus() Answer {
 	}
 	return yes()
 }
+
+func probeDelegation() Answer {
+	own := Has("cgroup2")
+	if own.Yes || own.Err != nil {
+		return own
+	}
+	bus := Has("userbus")
+	if bus.Yes || bus.Err != nil {
+		return bus
+	}
+	return no("%s; and no manager to ask: %s", own.Why, bus.Why)
+}

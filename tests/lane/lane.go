@@ -117,8 +117,9 @@ func probes() map[string]func() Answer {
 		"cgroup-cpu":   probeGroup("cpu"),
 		"cgroup-io":    probeGroup("io"),
 		"cpuset":       probeGroup("cpuset"),
-		"cgroup.kill":  probeGroupKill, // Linux 5.14
-		"userbus":      probeUserBus,   // the user's D-Bus, with a systemd user manager on it
+		"cgroup.kill":  probeGroupKill,  // Linux 5.14
+		"delegation":   probeDelegation, // cgroup2, or userbus to ask for it
+		"userbus":      probeUserBus,    // the user's D-Bus, with a systemd user manager on it
 		"slirp4netns":  probeProgram("slirp4netns"),
 		"pasta":        probeProgram("pasta"),
 	}

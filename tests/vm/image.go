@@ -21,7 +21,7 @@ type recipe struct {
 
 func systemdRecipe(release string) recipe {
 	return recipe{
-		Format: 1,
+		Format: 2,
 		Packages: []string{
 			"systemd", "systemd-sysv", "dbus-user-session", "libpam-systemd", "uidmap", "procps", "iproute2", "ca-certificates",
 		},
@@ -108,12 +108,13 @@ func debootstrap(ctx context.Context, r recipe, from aptSource, file string) err
 	return err
 }
 
-// grow gives the file system room. What a guest writes goes to a copy-on-write file of its own.
+// grow gives the file system room, and file types in its directories: without them an overlay on it shows its own
+// whiteouts. What a guest writes goes to a copy-on-write file of its own.
 func grow(ctx context.Context, file string, mib int) error {
 	if err := os.Truncate(file, int64(mib)<<20); err != nil {
 		return err
 	}
-	for _, step := range [][]string{{"e2fsck", "-fy"}, {"resize2fs"}} {
+	for _, step := range [][]string{{"tune2fs", "-O", "filetype,dir_index"}, {"e2fsck", "-fyD"}, {"resize2fs"}} {
 		tool, err := findTool(step[0])
 		if err != nil {
 			return err

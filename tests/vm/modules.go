@@ -49,7 +49,8 @@ func moduleName(path string) string {
 	return strings.ReplaceAll(name, "-", "_")
 }
 
-// load returns the modules named, each after those it depends on. What is built in is left out.
+// load returns the modules named, each after those it depends on. What is built in is left out; a name with "?" is for
+// what older kernels need beyond the dependencies of their modules, and may be missing.
 func (t *moduleTree) load(names []string) ([]module, error) {
 	var out []module
 	seen := map[string]bool{}
@@ -80,6 +81,10 @@ func (t *moduleTree) load(names []string) ([]module, error) {
 		return nil
 	}
 	for _, name := range names {
+		name, optional := strings.CutPrefix(name, "?")
+		if optional && t.files[name] == "" {
+			continue
+		}
 		if err := visit(name); err != nil {
 			return nil, err
 		}

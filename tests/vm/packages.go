@@ -73,6 +73,20 @@ func (c *cache) unpacked(ctx context.Context, name string) (string, error) {
 	return dir, c.unpack(ctx, debs[0], tmp, dir)
 }
 
+// newest follows a package that only depends on the newest version of a kernel (linux-image-amd64) to that version.
+func newest(ctx context.Context, name string) (string, error) {
+	if !strings.HasPrefix(name, "linux-image-") {
+		return name, nil
+	}
+	out, err := output(ctx, "", "apt-cache", "depends", name)
+	for line := range strings.Lines(string(out)) {
+		if dep, ok := strings.CutPrefix(strings.TrimSpace(line), "Depends: linux-image-"); ok {
+			return "linux-image-" + dep, err
+		}
+	}
+	return name, err
+}
+
 // unpack unpacks a package beside its final place and moves it there whole.
 func (c *cache) unpack(ctx context.Context, deb, tmp, dir string) error {
 	files := filepath.Join(tmp, "files")
@@ -85,15 +99,22 @@ func (c *cache) unpack(ctx context.Context, deb, tmp, dir string) error {
 // aptDownload fetches the newest version that apt knows into dir; apt checks it against the signed index. A machine
 // without package lists (a fresh container) gets them if the caller may write them.
 func aptDownload(ctx context.Context, dir, name string) error {
-	_, err := output(ctx, dir, "apt-get", "download", name)
+	download := func() error {
+		pkg, err := newest(ctx, name)
+		if err != nil {
+			return err
+		}
+		_, err = output(ctx, dir, "apt-get", "download", pkg)
+		return err
+	}
+	err := download()
 	if err == nil || os.Geteuid() != 0 {
 		return err
 	}
 	if _, err := output(ctx, dir, "apt-get", "update"); err != nil {
 		return err
 	}
-	_, err = output(ctx, dir, "apt-get", "download", name)
-	return err
+	return download()
 }
 
 // output runs a command and returns what it prints; the error holds the end of its standard error.

@@ -41,8 +41,8 @@ func gather(ctx context.Context, cfg Config) (*parts, error) {
 		err = p.uml(ctx, cache)
 	case Systemd:
 		err = p.systemd(ctx, cache)
-	default:
-		err = fmt.Errorf("%w: %s", ErrUnavailable, cfg.Lane)
+	case QEMU:
+		err = p.qemu(ctx, cache, cfg.Kernel)
 	}
 	return p, err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 
@@ -60,6 +61,10 @@ func bootHostRoot(s wire.Setup) error {
 		if err := m.do(); err != nil {
 			return err
 		}
+	}
+	// Landlock, AppArmor and others have files there; a kernel without them has no such file system.
+	if err := (mount{"securityfs", newRoot + "/sys/kernel/security", "securityfs", 0, ""}).do(); err != nil && !errors.Is(err, unix.ENODEV) {
+		return err
 	}
 	if err := devices(newRoot); err != nil {
 		return err
