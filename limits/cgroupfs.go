@@ -165,8 +165,9 @@ func (d dir) number(name string) (Opt[uint64], error) {
 	return Opt[uint64]{n, true}, nil
 }
 
-// pids reads a list of process ids.
-func (d dir) pids(name string) ([]int, error) {
+// procs reads the processes of the group itself.
+func (d dir) procs() ([]int, error) {
+	const name = "cgroup.procs"
 	text, err := d.read(name)
 	if err != nil {
 		return nil, err
@@ -219,7 +220,7 @@ var errNotANumber = errors.New("not a number")
 func ignoringEINTR(call func() (int, error)) (int, error) {
 	for {
 		n, err := call()
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			return n, err
 		}
 	}

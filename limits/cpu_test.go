@@ -27,7 +27,7 @@ func TestParseCPU(t *testing.T) {
 		"5000000": `cpu share "5000000": too large; write 20% or 0.2 for a fifth of one CPU`,
 	} {
 		_, err := ParseCPU(text)
-		assert.EqualError(t, err, want, text)
+		require.EqualError(t, err, want, text)
 	}
 	for _, text := range []string{"NaN%", "inf", "%", "20 %", "20%%", "1e2", "0x1", "18446744073709551615"} {
 		_, err := ParseCPU(text)
@@ -54,7 +54,7 @@ func TestCPUOf(t *testing.T) {
 	assert.Equal(t, 15*time.Second, CPU(1500).Of(10*time.Second))
 	assert.Equal(t, time.Duration(1), CPU(200).Of(5))
 	year := 365 * 24 * time.Hour
-	assert.Equal(t, 64*year, CPU(64*OneCPU).Of(year), "no overflow at a year of 64 CPUs")
+	assert.Equal(t, 64*year, (64 * OneCPU).Of(year), "no overflow at a year of 64 CPUs")
 }
 
 func TestParseDuration(t *testing.T) {
@@ -74,7 +74,7 @@ func TestParseDuration(t *testing.T) {
 		"1m30": `duration "1m30": its last number has no unit; write 1.5s, 200ms, 2m, or plain seconds`,
 	} {
 		_, err := ParseDuration(text)
-		assert.EqualError(t, err, want, text)
+		require.EqualError(t, err, want, text)
 	}
 	for _, text := range []string{"NaN", "inf", "+1s", "1e3", "1.2.3", "99999999999999999999", "9223372037", "s", " 1s", ".5"} {
 		_, err := ParseDuration(text)
@@ -88,12 +88,12 @@ func TestCheck(t *testing.T) {
 		require.NoError(t, err)
 		return CheckMemory(asked, size)
 	}
-	assert.NoError(t, memory("4m"))
-	assert.EqualError(t, memory("65536"), "65536 bytes is below 4 MiB; did you mean 65536k?")
-	assert.EqualError(t, memory("100"), "100 bytes is below 4 MiB; did you mean 100m?")
-	assert.EqualError(t, memory("64k"), "64k is below 4 MiB; did you mean 64m?")
-	assert.EqualError(t, memory("1.5m"), "1.5m is below 4 MiB; did you mean 1.5g?")
-	assert.EqualError(t, memory("0"), "0 bytes hold no program; leave the limit out for none")
+	require.NoError(t, memory("4m"))
+	require.EqualError(t, memory("65536"), "65536 bytes is below 4 MiB; did you mean 65536k?")
+	require.EqualError(t, memory("100"), "100 bytes is below 4 MiB; did you mean 100m?")
+	require.EqualError(t, memory("64k"), "64k is below 4 MiB; did you mean 64m?")
+	require.EqualError(t, memory("1.5m"), "1.5m is below 4 MiB; did you mean 1.5g?")
+	require.EqualError(t, memory("0"), "0 bytes hold no program; leave the limit out for none")
 
 	cpu := func(asked string, online int) error {
 		share, err := ParseCPU(asked)
@@ -102,7 +102,7 @@ func TestCheck(t *testing.T) {
 	}
 	assert.NoError(t, cpu("2", 2))
 	assert.NoError(t, cpu("20%", 1))
-	assert.EqualError(t, cpu("20", 2), "20 CPUs, but 2 CPUs are online; did you mean 20%?")
+	require.EqualError(t, cpu("20", 2), "20 CPUs, but 2 CPUs are online; did you mean 20%?")
 	assert.EqualError(t, cpu("150%", 1), "150% of a CPU, but 1 CPU is online; use at most 100%")
 }
 

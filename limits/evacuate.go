@@ -39,7 +39,7 @@ func (s *Subtree) evacuate() (undo func(), err error) {
 	// found in the next round, as a stranger.
 	for range 4 {
 		var procs, kin []int
-		if procs, err = s.dir.pids("cgroup.procs"); err != nil {
+		if procs, err = s.dir.procs(); err != nil {
 			break
 		}
 		if len(procs) == 0 {
@@ -122,7 +122,7 @@ func aboveLeaf(own dir, procs []int, place string) (dir, []int, string) {
 	if err != nil {
 		return own, procs, place
 	}
-	if procs, err = above.pids("cgroup.procs"); err != nil {
+	if procs, err = above.procs(); err != nil {
 		above.close()
 		return own, procs, place
 	}

@@ -156,7 +156,7 @@ func (k *fakeKernel) write(path, value string) error {
 		}
 		old, _ := os.ReadFile(path)
 		words := strings.Fields(string(old))
-		for _, word := range strings.Fields(value) {
+		for word := range strings.FieldsSeq(value) {
 			if !slices.Contains(words, word[1:]) {
 				words = append(words, word[1:])
 			}

@@ -11,11 +11,11 @@ import (
 
 // Why there is no cgroup tier; errors of [FindSubtree] wrap one of them.
 var (
-	// ErrNotDelegated: no cgroup v2 directory lets this process make groups
-	// and put processes into them.
+	// ErrNotDelegated says that no cgroup v2 directory lets this process make
+	// groups and put processes into them.
 	ErrNotDelegated = errors.New("no cgroup v2 subtree is delegated")
-	// ErrNoController: there is such a directory, but a controller that is
-	// needed cannot be enabled in it.
+	// ErrNoController says that there is such a directory, but that a
+	// controller that is needed cannot be enabled in it.
 	ErrNoController = errors.New("a cgroup controller is missing")
 )
 
@@ -180,7 +180,7 @@ func openHolding(opt *FindOptions, place string) (dir, []int, error) {
 		d.close()
 		return d, nil, d.fail("open", "", errors.New("not a cgroup v2 file system"))
 	}
-	procs, err := d.pids("cgroup.procs")
+	procs, err := d.procs()
 	if err == nil && !slices.Contains(procs, os.Getpid()) {
 		err = d.fail("open", "", errors.New("does not hold this process"))
 	}

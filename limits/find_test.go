@@ -86,7 +86,7 @@ func TestFindEvacuatesCallerAndAncestors(t *testing.T) {
 	k := newFakeKernel(t, scope)
 	_, err := find(t, k, needing("memory"))
 	require.ErrorIs(t, err, ErrNotDelegated)
-	assert.EqualError(t, err, "own cgroup "+scope+": no cgroup v2 subtree is delegated: "+
+	require.EqualError(t, err, "own cgroup "+scope+": no cgroup v2 subtree is delegated: "+
 		"it holds 2 processes, so no controller can be enabled below it, and moving them was not allowed")
 
 	s, err := find(t, k, evacuating("memory"))
@@ -128,7 +128,7 @@ func TestFindNeverMovesStrangers(t *testing.T) {
 			before := k.read(scope + "/cgroup.procs")
 			_, err := find(t, k, evacuating("memory"))
 			require.ErrorIs(t, err, ErrNotDelegated)
-			assert.ErrorContains(t, err, "it also holds processes that are not the caller's to move: "+row.want)
+			require.ErrorContains(t, err, "it also holds processes that are not the caller's to move: "+row.want)
 			assert.Equal(t, before, k.read(scope+"/cgroup.procs"))
 			assert.NoDirExists(t, k.root+scope+"/jailrun-caller")
 		})
@@ -137,7 +137,7 @@ func TestFindNeverMovesStrangers(t *testing.T) {
 		k := newFakeKernel(t, scope, stranger)
 		_, err := find(t, k, evacuating("memory"))
 		require.ErrorIs(t, err, ErrNotDelegated)
-		assert.ErrorContains(t, err, "processes keep appearing in it")
+		require.ErrorContains(t, err, "processes keep appearing in it")
 		assert.NotContains(t, k.log, "write "+scope[1:]+"/jailrun-caller/cgroup.procs "+strconv.Itoa(stranger))
 		assert.NoDirExists(t, k.root+scope+"/jailrun-caller")
 		assert.Contains(t, k.read(scope+"/cgroup.procs"), strconv.Itoa(os.Getpid()), "the caller is moved back")

@@ -2,6 +2,7 @@ package limits
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -192,14 +193,7 @@ type settings struct {
 	err  error
 }
 
-func (b *settings) has(controller string) bool {
-	for _, name := range b.have {
-		if name == controller {
-			return true
-		}
-	}
-	return false
-}
+func (b *settings) has(controller string) bool { return slices.Contains(b.have, controller) }
 
 // need reports whether a limit can be set, and keeps an error if not.
 func (b *settings) need(controller, limit string) bool {

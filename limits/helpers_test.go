@@ -49,13 +49,16 @@ func spinHelper(args []string) error {
 	}
 	runtime.GOMAXPROCS(n)
 	for range n - 1 {
-		go func() {
-			for {
-			}
-		}()
+		go spin()
 	}
 	fmt.Println("ready")
-	for {
+	spin()
+	return nil
+}
+
+// spin burns CPU time for ever.
+func spin() {
+	for n := uint64(1); n != 0; n += 2 {
 	}
 }
 
@@ -203,7 +206,8 @@ func initHelper(args []string) error {
 	return err
 }
 
-// burnHelper burns so many milliseconds of CPU time in so many threads.
+// burnHelper burns so many milliseconds of CPU time in so many threads, and
+// adds what it has burnt in nanoseconds to a file, if one is named.
 func burnHelper(args []string) error {
 	var numbers [2]int
 	for i := range numbers {
@@ -214,10 +218,7 @@ func burnHelper(args []string) error {
 		numbers[i] = n
 	}
 	for range numbers[1] - 1 {
-		go func() {
-			for {
-			}
-		}()
+		go spin()
 	}
 	for {
 		var ts unix.Timespec
@@ -225,13 +226,26 @@ func burnHelper(args []string) error {
 			return err
 		}
 		if ts.Nano() >= int64(numbers[0])*1e6 {
-			return nil
+			return appendNumber(args[2:], ts.Nano())
 		}
 	}
 }
 
+func appendNumber(file []string, n int64) error {
+	if len(file) == 0 {
+		return nil
+	}
+	f, err := os.OpenFile(file[0], os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = fmt.Fprintln(f, n)
+	return err
+}
+
 // ignoreHelper ignores SIGCHLD and has so many children, one after the other,
-// each burn so many milliseconds.
+// each burn so many milliseconds and add them to a file.
 func ignoreHelper(args []string) error {
 	signal.Ignore(unix.SIGCHLD)
 	n, err := strconv.Atoi(args[0])
@@ -239,14 +253,14 @@ func ignoreHelper(args []string) error {
 		return err
 	}
 	for range n {
-		cmd := exec.Command("/proc/self/exe", args[1], "1")
+		cmd := exec.Command("/proc/self/exe", args[1], "1", args[2])
 		cmd.Env = append(os.Environ(), helperEnv+"=burn")
 		if err := cmd.Start(); err != nil {
 			return err
 		}
 		// Waits for the end of all children, and gets none.
 		if _, err := unix.Wait4(-1, nil, 0, nil); err != unix.ECHILD {
-			return fmt.Errorf("wait4: %v, want ECHILD", err)
+			return fmt.Errorf("wait4: %w, want ECHILD", err)
 		}
 	}
 	return nil

@@ -45,7 +45,7 @@ func killByHand(d dir) error {
 	killed := map[int]bool{}
 	for {
 		fresh := map[int]int{} // pid → pidfd
-		listed, err := d.pids("cgroup.procs")
+		listed, err := d.procs()
 		for _, pid := range listed {
 			if killed[pid] || pid == 0 {
 				continue
@@ -55,7 +55,7 @@ func killByHand(d dir) error {
 			}
 		}
 		if err == nil {
-			listed, err = d.pids("cgroup.procs")
+			listed, err = d.procs()
 		}
 		for _, pid := range listed {
 			if fd, ok := fresh[pid]; ok {

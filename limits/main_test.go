@@ -11,8 +11,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/jailrun/jailrun/tests/rootless"
 	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/tests/rootless"
 )
 
 // helperEnv names the helper that the test binary is to be instead of running

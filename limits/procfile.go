@@ -89,6 +89,15 @@ type PSS struct {
 	Swap  Size // swapped out
 }
 
+// Total returns the least that the memory of a job can be: its processes' own
+// pages, and of mapped shmem and the content of its tmpfs and SysV segments
+// ([TmpfsUsed], [SysVShm]) the larger, since most of one is in the other. The
+// two lie apart when a job holds shared anonymous memory and unmapped files;
+// then it can hold up to the smaller of them more.
+func (p PSS) Total(files Size) Size {
+	return p.Anon + p.File + p.Swap + max(p.Shmem, files)
+}
+
 // Plus returns the sum of two.
 func (p PSS) Plus(q PSS) PSS {
 	return PSS{p.Anon + q.Anon, p.File + q.File, p.Shmem + q.Shmem, p.Swap + q.Swap}

@@ -3,14 +3,15 @@ package limits
 import (
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// ErrQuarantined: a group could not be removed, because processes in it do not
-// die (a task in uninterruptible sleep) or the kernel holds on to it. It stays
-// with its limits in force; [Subtree.Sweep] tries again later.
+// ErrQuarantined says that a group could not be removed, because processes in
+// it do not die (a task in uninterruptible sleep) or the kernel holds on to it.
+// It stays with its limits in force; [Subtree.Sweep] tries again later.
 var ErrQuarantined = errors.New("the cgroup could not be removed and is left behind")
 
 // removePatience is how long Remove tries. After a fork bomb was killed a
@@ -118,16 +119,16 @@ func pauseUntilChange(base dir, name string, pause time.Duration) error {
 
 // whoIsLeft names the processes of a group for a message.
 func whoIsLeft(base dir, name string) string {
-	text := ""
+	var text strings.Builder
 	for _, leaf := range []string{jobLeaf, initLeaf} {
 		if d, err := base.child(name + "/" + leaf); err == nil {
-			if pids, err := d.pids("cgroup.procs"); err == nil && len(pids) > 0 {
-				text += ", " + leaf + " with " + strconv.Itoa(len(pids)) + " processes, first " + strconv.Itoa(pids[0])
+			if pids, err := d.procs(); err == nil && len(pids) > 0 {
+				text.WriteString(", " + leaf + " with " + strconv.Itoa(len(pids)) + " processes, first " + strconv.Itoa(pids[0]))
 			}
 			d.close()
 		}
 	}
-	return text
+	return text.String()
 }
 
 // ignoreGone makes it no error that what was to be removed is not there.

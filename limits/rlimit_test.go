@@ -83,9 +83,9 @@ func TestRlimitsAgainstHardLimits(t *testing.T) {
 	assert.EqualValues(t, 4000, set[unix.RLIMIT_NPROC].Max)
 
 	_, _, err = Rlimits(RlimitSpec{NoFile: new(uint64(513))}, hard)
-	assert.EqualError(t, err, "RLIMIT_NOFILE 513: the caller's hard limit is 512; ask for at most that, or raise it")
+	require.EqualError(t, err, "RLIMIT_NOFILE 513: the caller's hard limit is 512; ask for at most that, or raise it")
 	_, notes, err = Rlimits(RlimitSpec{NoFile: new(uint64(512)), Core: new(Size(0))}, hard)
-	assert.NoError(t, err, "what lies at the hard limit can be had")
+	require.NoError(t, err, "what lies at the hard limit can be had")
 	assert.Len(t, notes, 2, "those of RLIMIT_CPU and RLIMIT_FSIZE stay")
 }
 

@@ -51,7 +51,7 @@ func TestParseSizeRefuses(t *testing.T) {
 		"NaN":                   `size "NaN": it does not start with a number; write plain bytes or a number with k, m, g or t, like 100m`,
 	} {
 		_, err := ParseSize(text)
-		assert.EqualError(t, err, want, text)
+		require.EqualError(t, err, want, text)
 	}
 	for _, text := range []string{"inf", "+1", " 1", "1 ", "1  k", "1e9", "0x10", "1_000", "1kk", "1ki", "1mbb", "1,5g", ".5g", "k", "१", "1\x00"} {
 		_, err := ParseSize(text)

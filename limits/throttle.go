@@ -128,17 +128,3 @@ func (t *Throttle) watch() {
 // obey. It burns more than its share, or the pause would have ended, and
 // nothing but its end will change that.
 func (t *Throttle) Resists() bool { return t.resists }
-
-// NextSample returns how long memory use can be left unmeasured: until the
-// limit could be reached at 3 GB/s, which is faster than a CPU can fault in
-// pages of 4 KiB, but no longer than 20 ms and no shorter than 1 ms. Pages of
-// 2 MiB are faulted in at 8 GB/s; the overshoot is the fault rate times the
-// longest gap between two samples.
-func NextSample(used, limit Size) time.Duration {
-	const shortest, longest, bytesPerMicrosecond = time.Millisecond, 20 * time.Millisecond, 3000
-	if used >= limit {
-		return shortest
-	}
-	left := time.Duration((limit-used)/bytesPerMicrosecond) * time.Microsecond
-	return min(max(left, shortest), longest)
-}

@@ -22,9 +22,9 @@ type Usage struct {
 
 // Errors about what others did to a group.
 var (
-	// ErrGone: the group was removed by somebody else.
+	// ErrGone says that the group was removed by somebody else.
 	ErrGone = errors.New("the cgroup was removed from outside")
-	// ErrChanged: a limit is not what was written.
+	// ErrChanged says that a limit is not what was written.
 	ErrChanged = errors.New("a limit was changed from outside")
 )
 
