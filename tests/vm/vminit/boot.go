@@ -99,7 +99,15 @@ func bootHostRoot(s wire.Setup) error {
 
 // switchRoot makes dir the root of the mount namespace. A mere chroot would leave the initramfs as the root of the
 // namespace, and the kernel refuses user namespaces to a process whose root is not that root (current_chrooted, EPERM).
+//
+// The mounts of the initramfs go first. They would stay in the namespace, unreachable but counted: a proc that is
+// covered nowhere lets a job mount a new one, whatever covers the guest's own.
 func switchRoot(dir string) error {
+	for _, old := range []string{hostRoot, "/dev", "/sys", "/proc"} {
+		if err := unix.Unmount(old, unix.MNT_DETACH); err != nil {
+			return &os.PathError{Op: "umount", Path: old, Err: err}
+		}
+	}
 	if err := unix.Chdir(dir); err != nil {
 		return &os.PathError{Op: "chdir", Path: dir, Err: err}
 	}
