@@ -123,6 +123,40 @@ func TestKernelMemoryLimit(t *testing.T) {
 	assert.True(t, populated)
 }
 
+// Whose limit was it? The group's own has room, the one around it has not.
+func TestKernelMemoryLimitOfSomebodyElse(t *testing.T) {
+	s := realSubtree(t, "memory", "pids")
+	outer := realGroupNamed(t, s, "outer", GroupLimits{Memory: 48 * MiB})
+	require.NoError(t, outer.run.write("cgroup.max.depth", "max"))
+	require.NoError(t, outer.run.write("cgroup.max.descendants", "max"))
+	require.NoError(t, outer.job.write("cgroup.subtree_control", "+memory +pids"))
+	inside := &Subtree{dir: outer.job, proc: s.proc, self: s.self, controllers: []string{"memory", "pids"}}
+	g, err := inside.NewGroup("inner", GroupLimits{Memory: GiB})
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, g.Remove()) }()
+
+	hog := into(helper(t, "alloc", "150"), g.JobFD())
+	require.Error(t, hog.Run())
+	require.Equal(t, syscall.SIGKILL, hog.ProcessState.Sys().(syscall.WaitStatus).Signal())
+	u, err := g.Usage()
+	require.NoError(t, err)
+	assert.Positive(t, u.Memory.OOMKills.Value)
+	assert.Equal(t, Opt[uint64]{0, true}, u.Memory.OwnOOMs)
+	assert.Equal(t, Opt[uint64]{0, true}, u.Memory.LimitHits)
+}
+
+func TestKernelCPUSet(t *testing.T) {
+	s := realSubtree(t, "cpuset")
+	g := realGroup(t, s, GroupLimits{CPUSet: "0"})
+	out, err := into(exec.Command("/usr/bin/nproc"), g.JobFD()).Output()
+	require.NoError(t, err)
+	assert.Equal(t, "1\n", string(out))
+	_, err = s.NewGroup("far", GroupLimits{CPUSet: "4095"})
+	require.Error(t, err, "the kernel would quietly take all CPUs instead")
+	assert.ErrorContains(t, err, "4095")
+	assert.NoDirExists(t, filepath.Join(s.Path(), s.self.groupName("far")))
+}
+
 func TestKernelTaskLimit(t *testing.T) {
 	s := realSubtree(t, "pids")
 	g := realGroup(t, s, GroupLimits{Tasks: 5})
