@@ -119,6 +119,9 @@ func (d *diagnosis) tryRuns(ctx context.Context) int {
 	anyTier := tryRun(ctx, "a run", bounds)
 	bounds.RequireCgroup = true
 	cgroup := tryRun(ctx, "a run with limits held by the kernel", bounds)
+	if group := &d.Probes[len(d.Probes)-1]; group.Answer != "yes" && group.Fix == "" {
+		group.Fix = cgroup.Fix // the run failed for the same reason, and knows what to do
+	}
 	d.Probes = append(d.Probes, anyTier, cgroup)
 	switch {
 	case cgroup.Answer == "yes":

@@ -12,7 +12,7 @@ import (
 // canceledBy is the cause of a cancel that came as a signal.
 type canceledBy struct{ signal unix.Signal }
 
-func (c canceledBy) Error() string { return "canceled by " + unix.SignalName(c.signal) }
+func (c canceledBy) Error() string { return "jailrun got " + unix.SignalName(c.signal) }
 
 // A controller reaches the job while it runs; *sandbox.Cmd is one.
 type controller interface {
@@ -38,7 +38,7 @@ func watchSignals(cancel context.CancelCauseFunc, job controller) (stop func()) 
 		for s := range ch {
 			switch {
 			case s == unix.SIGTSTP:
-				stopUntilContinued(ch, job)
+				stopUntilContinued(job)
 			case canceled:
 				_ = job.Signal(unix.SIGKILL) // it may be gone already
 			default:
@@ -54,15 +54,15 @@ func watchSignals(cancel context.CancelCauseFunc, job controller) (stop func()) 
 }
 
 // stopUntilContinued stops jailrun as SIGTSTP would have, and the job with it.
-func stopUntilContinued(ch chan<- os.Signal, job controller) {
+func stopUntilContinued(job controller) {
+	if sid, err := unix.Getsid(0); err == nil && sid == unix.Getpid() {
+		return // a session leader has no shell that could continue it; the kernel would not stop it either
+	}
 	_ = job.Suspend(true) // a job that has just ended is no reason to stay
-	// Not SIGSTOP: without a shell that could continue us (an orphaned process
-	// group) the kernel leaves SIGTSTP without effect, and that is right. It
-	// goes to this very thread, so that we do not stop a moment later.
-	signal.Reset(unix.SIGTSTP)
+	// SIGSTOP, because Go does not give SIGTSTP its default action back. To
+	// this very thread, so that we do not stop a moment later.
 	runtime.LockOSThread()
-	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGTSTP)
+	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGSTOP)
 	runtime.UnlockOSThread()
-	signal.Notify(ch, unix.SIGTSTP)
 	_ = job.Suspend(false)
 }
