@@ -153,7 +153,7 @@ func TestKernelCPUSet(t *testing.T) {
 	assert.Equal(t, "1\n", string(out))
 	_, err = s.NewGroup("far", GroupLimits{CPUSet: "4095"})
 	require.Error(t, err, "the kernel would quietly take all CPUs instead")
-	assert.ErrorContains(t, err, "4095")
+	require.ErrorContains(t, err, "4095")
 	assert.NoDirExists(t, filepath.Join(s.Path(), s.self.groupName("far")))
 }
 

@@ -131,6 +131,27 @@ func TestTallyKeepsWhatIsNotWaitedFor(t *testing.T) {
 	assert.Equal(t, 50*5*ms, m.unowned)
 }
 
+// Time that never comes must not hide time that does.
+func TestTallyForgetsWhatNeverComes(t *testing.T) {
+	m := newModel()
+	careless, shell := m.fork(m.all[0]), m.fork(m.all[0])
+	careless.ignores = true
+	for range 10 {
+		child := m.fork(careless)
+		m.burn(child, 100*ms, 0)
+		m.sample()
+		m.exit(child)
+		m.sample()
+	}
+	for range 10 { // too short for any sample
+		child := m.fork(shell)
+		m.burn(child, 50*ms, 0)
+		m.exit(child)
+		m.sample()
+	}
+	assert.InDelta(t, m.truth, m.sample(), float64(2*2*2*tick))
+}
+
 func TestTallyOfAGrandchildReapedWithItsParent(t *testing.T) {
 	m := newModel()
 	a := m.fork(m.all[0])

@@ -17,6 +17,7 @@ type plant struct {
 	resist         func(now time.Duration) bool // the job runs although it was stopped
 	grain          time.Duration                // of measured time
 	confirm        bool                         // the stops are confirmed when they have landed
+	tail           time.Duration                // CPUs that have not noticed yet, after the confirmation
 	idle           func(now time.Duration) bool
 	lateMeasure    time.Duration // the measurer gets its CPU late when the job runs
 }
@@ -35,11 +36,11 @@ func (p plant) simulate(throttle *Throttle, length time.Duration) outcome {
 	var landsAt, next, last time.Duration
 	stops := 0
 	for now := time.Duration(0); now < length; now += step {
-		if !want && effective && now >= landsAt {
+		if !want && effective && p.confirm && now >= landsAt {
+			throttle.Landed(now)
+		}
+		if !want && effective && now >= landsAt+p.tail {
 			effective = false
-			if p.confirm {
-				throttle.Landed(now)
-			}
 		}
 		running := effective || p.resist != nil && p.resist(now)
 		if running && (p.idle == nil || !p.idle(now)) {
@@ -95,6 +96,14 @@ func TestThrottleHoldsTheShare(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestThrottleGivesAConfirmedStopATick(t *testing.T) {
+	p := plant{ncpu: 16, spinners: 16, confirm: true, tail: 15 * ms}
+	p.late = func(int) time.Duration { return throttlePeriod - 200*time.Microsecond } // confirmed right before a look
+	o := p.simulate(NewThrottle(200, p.ncpu), 10*time.Second)
+	assert.Zero(t, o.resisted)
+	assert.InDelta(t, 0.2, float64(o.used)/float64(10*time.Second), 0.03)
 }
 
 func TestThrottleFindsWhoResists(t *testing.T) {
