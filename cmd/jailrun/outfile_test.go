@@ -163,7 +163,7 @@ func FuzzEncodeResult(f *testing.F) {
 		require.Equal(t, 1, strings.Count(text, "\n"), "one line")
 		var back sandbox.Result
 		require.NoError(t, json.Unmarshal([]byte(text), &back))
-		if utf8.ValidString(a + b + c) {
+		if utf8.ValidString(a) && utf8.ValidString(b) {
 			assert.Equal(t, []string{a, b}, back.Argv)
 		}
 	})

@@ -148,7 +148,9 @@ func FuzzPrintable(f *testing.F) {
 		p := printable(s)
 		require.True(t, utf8.ValidString(p))
 		require.Less(t, len(p), 2100)
-		require.Equal(t, p, printable(p), "it may be applied twice")
+		if !strings.HasSuffix(p, "…") {
+			require.Equal(t, p, printable(p), "it may be applied twice")
+		}
 		for _, r := range p {
 			require.True(t, r >= ' ' && r != 0x7f && (r < 0x80 || r > 0x9f), "%q", p)
 		}
