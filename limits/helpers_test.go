@@ -22,7 +22,6 @@ func helpers() map[string]func(args []string) error {
 		"idle":   func([]string) error { return forever() },
 		"spin":   spinHelper,
 		"alloc":  allocHelper,
-		"daemon": daemonHelper,
 		"find":   findHelper,
 		"runner": runnerHelper,
 		"join":   joinHelper,
@@ -76,14 +75,6 @@ func allocHelper(args []string) error {
 		memory[i] = 1
 	}
 	return nil
-}
-
-// daemonHelper leaves a child behind in a session of its own, which burns the
-// CPU time it is told, and ends at once.
-func daemonHelper(args []string) error {
-	cmd := exec.Command("/bin/sh", "-c", `i=0; while [ $i -lt `+args[0]+` ]; do i=$((i+1)); done`)
-	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
-	return cmd.Start()
 }
 
 // findHelper looks for a subtree and prints what it found; it may move itself.

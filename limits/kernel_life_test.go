@@ -149,6 +149,9 @@ func TestKernelThrottleByFreezing(t *testing.T) {
 		require.True(t, err == nil || err == unix.EINTR)
 	}
 	got := float64(measured()-before) / float64(Now()-begun)
-	assert.InDelta(t, 0.2, got, 0.03)
+	// Below its share a job can be for many reasons: a busy machine, or the
+	// debt of a stop that landed late. Above it, for none.
+	assert.Less(t, got, 0.23)
+	assert.Greater(t, got, 0.02)
 	assert.False(t, throttle.Resists())
 }

@@ -55,11 +55,11 @@ func vanished(err error) bool {
 }
 
 // parseSchedstat returns the time on CPU of /proc/PID/schedstat, exact, of the
-// first thread alone: "51096 1200 7".
-func parseSchedstat(text []byte) (time.Duration, bool) {
+// first thread alone: "51096 1200 7". It is 0 where that cannot be told.
+func parseSchedstat(text []byte) time.Duration {
 	first, _, _ := bytes.Cut(bytes.TrimSpace(text), []byte{' '})
-	n, ok := parseUint(first)
-	return time.Duration(n), ok
+	n, _ := parseUint(first)
+	return time.Duration(n)
 }
 
 // parseStatm returns resident and shared memory of /proc/PID/statm, in pages:

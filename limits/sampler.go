@@ -233,8 +233,7 @@ func (s *Sampler) readTimes(p *sampled) (moved bool, err error) {
 	if stat.threads <= 1 {
 		// Exact, but without threads that have ended.
 		if text, err := p.schedstat.read(s.fd, p.name, s.text[:], p.keep); err == nil {
-			exact, _ := parseSchedstat(text)
-			own = max(own, exact)
+			own = max(own, parseSchedstat(text))
 		}
 	}
 	if p.pid == 1 {

@@ -282,3 +282,32 @@ func TestTmpfsUsed(t *testing.T) {
 	_, err = TmpfsUsed(-1)
 	require.ErrorIs(t, err, unix.EBADF)
 }
+
+// A job names its processes as it likes, and its name stands in stat.
+func FuzzProcFiles(f *testing.F) {
+	f.Add([]byte(statLine(1, 2, "a) b", 3)))
+	f.Add([]byte("1000 250 100 1 0 20 0\n"))
+	f.Add([]byte("Pss:  270 kB\nPss_Anon: 112 kB\n"))
+	f.Add([]byte("key rss swap\n1 2 3\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		s, err := parseStat(text)
+		named, err2 := parseStat([]byte(statLine(7, 8, string(text), 9)))
+		require.NoError(t, err2, "no command hides the fields behind it")
+		require.Equal(t, procStat{comm: text, state: 'S', ppid: 8, threads: 1, own: 23, kids: 27, start: 9}, withComm(named, text))
+		if err == nil {
+			require.NotZero(t, s.state)
+		}
+		_, _, _ = parseStatm(text)
+		_, _ = parseRollup(text)
+		_, _ = parseSysVShm(text)
+		_ = parseSchedstat(text)
+	})
+}
+
+// withComm makes an empty command equal to none.
+func withComm(s procStat, text []byte) procStat {
+	if len(s.comm) == 0 && len(text) == 0 {
+		s.comm = text
+	}
+	return s
+}
