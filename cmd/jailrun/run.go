@@ -87,9 +87,8 @@ func run(say *console, asked *words) (r *sandbox.Result, by unix.Signal, err err
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	stop := watchSignals(cancel, c)
+	watchSignals(cancel, c)
 	r, err = c.Run(ctx)
-	stop()
 	var cause canceledBy
 	errors.As(context.Cause(ctx), &cause)
 	return r, cause.signal, cmp.Or(err, files.finish())

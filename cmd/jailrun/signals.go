@@ -23,17 +23,23 @@ type controller interface {
 // watchSignals turns signals to jailrun into what they mean for the job: the
 // first of SIGINT, SIGTERM, SIGHUP and SIGQUIT cancels the run, which passes
 // SIGTERM on and waits for --grace; the second kills. SIGTSTP holds the job as
-// long as jailrun itself is stopped. The caller calls stop after the run.
-func watchSignals(cancel context.CancelCauseFunc, job controller) (stop func()) {
-	ch := make(chan os.Signal, 8)
-	for _, s := range [...]os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGTSTP} {
-		// What our caller had ignored stays so: nohup, a job of a script in
-		// the background, a shell without job control.
-		if !signal.Ignored(s) {
-			signal.Notify(ch, s)
-		}
-	}
+// long as jailrun itself is stopped. It stays until jailrun ends, so that a
+// signal after the run does not keep the result from being written.
+//
+// It works beside the launch, which does not wait for it: each signal costs
+// two switches to a thread of the runtime, 0.1 to 0.3 ms for all. A signal
+// that is faster than that ends jailrun as it would have a moment earlier, and
+// with it the job, by its lifeline.
+func watchSignals(cancel context.CancelCauseFunc, job controller) {
 	go func() {
+		ch := make(chan os.Signal, 8)
+		for _, s := range [...]os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGTSTP} {
+			// What our caller had ignored stays so: nohup, a background job
+			// of a script.
+			if !signal.Ignored(s) {
+				signal.Notify(ch, s)
+			}
+		}
 		canceled := false
 		for s := range ch {
 			switch {
@@ -47,10 +53,6 @@ func watchSignals(cancel context.CancelCauseFunc, job controller) (stop func()) 
 			}
 		}
 	}()
-	return func() {
-		signal.Stop(ch)
-		close(ch)
-	}
 }
 
 // stopUntilContinued stops jailrun as SIGTSTP would have, and the job with it.
