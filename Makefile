@@ -7,9 +7,11 @@ SHELL := /bin/bash
 
 # Where Go's own installer puts it, for shells that were not told.
 export PATH := $(PATH):/usr/local/go/bin
-# A checkout that belongs to someone else has no version control for git, and
-# so for the go command; the version stands in the source.
+# Where a checkout belongs to someone else git answers nothing, and the go
+# command, which asks it, refuses to build.
 export GOFLAGS := $(filter-out -buildvcs%,$(GOFLAGS)) -buildvcs=false
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
 .PHONY: help
 help: ## print this
@@ -18,10 +20,10 @@ help: ## print this
 .PHONY: build
 build: ## every program into bin/, static and without cgo
 	@scripts/need build
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/jailrun/jailrun/sandbox.Version=$(VERSION)' -o bin/ ./cmd/...
 
 .PHONY: demo
-demo: ## run nine untrusted programs under jailrun and show what became of each
+demo: ## run seven untrusted programs under jailrun and show what became of each
 	@scripts/need demo
 	@$(MAKE) --no-print-directory build
 	@scripts/demo

@@ -55,7 +55,7 @@ static int friendly(void)
 	return 0;
 }
 
-static int spin(void)
+static void spin(void)
 {
 	volatile unsigned long n = 0;
 	for (;;)
@@ -136,7 +136,7 @@ int main(int argc, char **argv)
 	if (!strcmp(what, "friendly"))
 		return friendly();
 	if (!strcmp(what, "spin"))
-		return spin();
+		spin();
 	if (!strcmp(what, "hog"))
 		return hog();
 	if (!strcmp(what, "forkbomb"))
