@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 
+	"github.com/jailrun/jailrun/tests/lane"
 	"github.com/jailrun/jailrun/tests/rootless"
 )
 
@@ -30,15 +31,29 @@ func TestMain(m *testing.M) {
 	rootless.Main(m)
 }
 
-// TestScripts runs testdata/script with this test binary as jailrun. Each
-// script asserts stdout, stderr and silence.
-func TestScripts(t *testing.T) {
+// The scripts run this test binary as jailrun and assert stdout, stderr and
+// silence: those of script without a job, those of run with jobs, those of cow
+// with jobs that write to a copied current directory.
+func TestScripts(t *testing.T) { runScripts(t, "script") }
+
+func TestRuns(t *testing.T) {
+	lane.Require(t, "unprivileged", "userns", "proc")
+	runScripts(t, "run")
+}
+
+func TestCow(t *testing.T) {
+	lane.Require(t, "unprivileged", "userns", "proc", "tmpfs-upper")
+	runScripts(t, "cow")
+}
+
+func runScripts(t *testing.T, dir string) {
+	t.Helper()
 	require.NotZero(t, os.Geteuid(), "rootless behaviour is not tested as root")
 	bin := t.TempDir()
 	require.NoError(t, os.Chmod(bin, 0o755))
 	copySelf(t, filepath.Join(bin, "jailrun"))
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 filepath.Join("testdata", dir),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("JAILRUN_UPDATE") != "",

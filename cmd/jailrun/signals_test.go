@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/sandbox"
+	"github.com/jailrun/jailrun/tests/lane"
 )
 
 // A live is a jailrun whose job has said a line.
@@ -31,6 +32,7 @@ type live struct {
 // startLive starts jailrun on a shell script and waits for its first line.
 func startLive(t *testing.T, script string, flags ...string) *live {
 	t.Helper()
+	lane.Require(t, "unprivileged", "userns", "proc")
 	dir := t.TempDir()
 	self := filepath.Join(dir, "jailrun")
 	copySelf(t, self)
@@ -99,6 +101,7 @@ func TestASecondSignalKills(t *testing.T) {
 }
 
 func TestIgnoredSignalsStayIgnored(t *testing.T) {
+	lane.Require(t, "unprivileged", "userns", "proc")
 	dir := t.TempDir()
 	copySelf(t, filepath.Join(dir, "jailrun"))
 	// As nohup does; the shell sends the signal to jailrun once the job runs.
