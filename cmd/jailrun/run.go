@@ -65,13 +65,15 @@ func enter(asked *words) error {
 }
 
 // run runs the job. The Result is nil only if the request could not be made
-// out; by is the signal to jailrun that canceled the run, or 0.
+// out; by is the signal that stands for who canceled the run, or 0.
 func run(say *console, asked *words) (r *sandbox.Result, by unix.Signal, err error) {
 	req, err := newRequest(asked)
 	if err != nil {
 		return nil, 0, err
 	}
-	files, err := openStdio(req)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	files, err := openStdio(req, cancel)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -85,13 +87,26 @@ func run(say *console, asked *words) (r *sandbox.Result, by unix.Signal, err err
 	if tree, err := sandbox.FindSubtree(&c.Spec, true); err == nil {
 		c.Subtree = tree
 	}
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
 	watchSignals(cancel, c)
 	r, err = c.Run(ctx)
-	var cause canceledBy
-	errors.As(context.Cause(ctx), &cause)
-	return r, cause.signal, cmp.Or(err, files.finish())
+	by, lost := whoCanceled(context.Cause(ctx))
+	return r, by, cmp.Or(err, lost, files.finish())
+}
+
+// whoCanceled makes out of the cause of a cancel the signal for the exit code,
+// or the error if it was a failure.
+func whoCanceled(cause error) (unix.Signal, error) {
+	var signal canceledBy
+	var lost lostOutput
+	switch {
+	case errors.As(cause, &signal):
+		return signal.signal, nil
+	case errors.As(cause, &lost) && errors.Is(lost, unix.EPIPE):
+		return unix.SIGPIPE, nil // as for any program in a pipe: no word about it
+	case errors.As(cause, &lost):
+		return 0, lost
+	}
+	return 0, nil
 }
 
 // refused is the result of a run that never came to be.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -8,8 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stdio is what the job's three streams are connected to. Files go to sandbox
-// as they are, which passes them on without a copy of ours.
+// stdio is what the job's three streams are connected to.
 type stdio struct {
 	in       io.Reader // nil for none
 	out, err io.Writer
@@ -17,17 +17,40 @@ type stdio struct {
 	input    *os.File   // of --stdin
 }
 
+// A lifeOutput is where an output of the job goes. A job whose output cannot
+// be delivered is ended: it would run on for nobody.
+type lifeOutput struct {
+	w    io.Writer
+	lost context.CancelCauseFunc
+}
+
+func (o *lifeOutput) Write(b []byte) (int, error) {
+	n, err := o.w.Write(b)
+	if err != nil {
+		o.lost(lostOutput{err})
+	}
+	return n, err
+}
+
+// lostOutput is the cause of a cancel because an output failed.
+type lostOutput struct{ err error }
+
+func (l lostOutput) Error() string { return l.err.Error() }
+
+func (l lostOutput) Unwrap() error { return l.err }
+
 // openStdio opens what the flags name. Output files come first: an old one
-// must not stay when anything later fails.
-func openStdio(r *request) (*stdio, error) {
+// must not stay when anything later fails. lost is called when an output fails
+// later.
+func openStdio(r *request, lost context.CancelCauseFunc) (*stdio, error) {
 	s := &stdio{in: os.Stdin}
 	var err error
-	if s.out, err = s.output(r.stdout, os.Stdout, r.rawOutput); err != nil {
+	if s.out, err = s.output(r.stdout, os.Stdout, r.rawOutput, lost); err != nil {
 		return nil, flagError("stdout", err)
 	}
 	if r.stderr != "" && r.stderr == r.stdout {
 		s.err = s.out
-	} else if s.err, err = s.output(r.stderr, os.Stderr, r.rawOutput); err != nil {
+	} else if s.err, err = s.output(r.stderr, os.Stderr, r.rawOutput, lost); err != nil {
 		s.discard()
 		return nil, flagError("stderr", err)
 	}
@@ -45,12 +68,12 @@ func openStdio(r *request) (*stdio, error) {
 	return s, nil
 }
 
-func (s *stdio) output(path string, own *os.File, raw bool) (io.Writer, error) {
+func (s *stdio) output(path string, own *os.File, raw bool, lost context.CancelCauseFunc) (io.Writer, error) {
 	if path == "" {
 		if !raw && isTerminal(own) {
-			return &termFilter{w: own}, nil
+			return &lifeOutput{&termFilter{w: own}, lost}, nil
 		}
-		return own, nil
+		return &lifeOutput{own, lost}, nil
 	}
 	o, err := openOut(path, true)
 	if err != nil {
@@ -61,7 +84,7 @@ func (s *stdio) output(path string, own *os.File, raw bool) (io.Writer, error) {
 		return nil, err
 	}
 	s.files = append(s.files, o)
-	return o.f, nil
+	return &lifeOutput{o.f, lost}, nil
 }
 
 func openInput(path string) (*os.File, error) {
