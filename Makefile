@@ -28,6 +28,12 @@ demo: ## run seven untrusted programs under jailrun and show what became of each
 	@$(MAKE) --no-print-directory build
 	@scripts/demo
 
+.PHONY: demo-vm
+demo-vm: ## the same in a small machine, where the kernel holds every limit
+	@scripts/need demo
+	@$(MAKE) --no-print-directory build
+	@go run ./tests/vm/run --ro "$(CURDIR)" -- "$(CURDIR)/scripts/demo"
+
 .PHONY: test
 test: ## vet, tests with the race detector, and the same tests in two test machines
 	@scripts/need test
