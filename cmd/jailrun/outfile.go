@@ -108,13 +108,29 @@ func (o *outFile) commit() error {
 		err = cerr
 	}
 	if err == nil {
-		if err = unix.Renameat(int(o.dir.Fd()), o.temp, int(o.dir.Fd()), o.name); err == nil {
+		if err = o.rename(); err == nil {
 			return o.dir.Close()
 		}
-		err = &os.PathError{Op: "rename to", Path: o.path, Err: err}
 	}
 	o.discard()
 	return err
+}
+
+// rename replaces whatever a job has put under the name since openOut. A
+// directory cannot be replaced, only exchanged; it then stays under our
+// temporary name, unless it is empty.
+func (o *outFile) rename() error {
+	dir := int(o.dir.Fd())
+	err := unix.Renameat(dir, o.temp, dir, o.name)
+	if errors.Is(err, unix.EISDIR) {
+		if err = unix.Renameat2(dir, o.temp, dir, o.name, unix.RENAME_EXCHANGE); err == nil {
+			_ = unix.Unlinkat(dir, o.temp, unix.AT_REMOVEDIR)
+		}
+	}
+	if err != nil {
+		return &os.PathError{Op: "rename to", Path: o.path, Err: err}
+	}
+	return nil
 }
 
 // isOurs makes sure that the name still means our file: a job that may write

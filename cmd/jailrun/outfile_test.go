@@ -103,6 +103,20 @@ func TestOutFileIsNotLed(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, st.Mode().IsRegular())
 
+	// Nor does a directory there keep the file away.
+	for _, inside := range []string{"", "full"} {
+		path := filepath.Join(dir, "out"+inside)
+		o, err = openOut(path, false)
+		require.NoError(t, err)
+		require.NoError(t, os.MkdirAll(filepath.Join(path, inside), 0o700))
+		require.NoError(t, o.create())
+		require.NoError(t, o.commit())
+		st, err = os.Lstat(path)
+		require.NoError(t, err)
+		assert.True(t, st.Mode().IsRegular())
+	}
+	assert.Len(t, names(t, dir), 3, "the full directory is out of the way")
+
 	// Another directory in place of ours: the file goes where it was meant to.
 	sub := filepath.Join(dir, "sub")
 	require.NoError(t, os.Mkdir(sub, 0o700))

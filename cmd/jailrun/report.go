@@ -100,14 +100,14 @@ func verdictText(r *sandbox.Result) string {
 
 func startupText(r *sandbox.Result) string {
 	s := r.Startup
-	text := "startup " + milliseconds(r.Setup)
+	parts := []string{"startup " + milliseconds(r.Setup)}
 	for _, stage := range [...]struct {
 		name string
 		took time.Duration
 	}{{"group", s.Group}, {"clone", s.Clone}, {"root", s.Root}, {"confine", s.Confine}, {"exec", s.Exec}} {
-		text += ", " + stage.name + " " + milliseconds(stage.took)
+		parts = append(parts, stage.name+" "+milliseconds(stage.took))
 	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 // summary is the one line of -v at the end. What the kernel could not tell is

@@ -88,15 +88,24 @@ func TestSayOutcome(t *testing.T) {
 		{"silence when all is well", "", sandbox.Result{Verdict: sandbox.Exited, ExitCode: &code, Discarded: &none}, ""},
 		{"a signal of its own", "", sandbox.Result{Verdict: sandbox.Signaled, Signal: &signal}, ""},
 		{"interrupted", "", sandbox.Result{Verdict: sandbox.Canceled}, ""},
-		{"a limit", "-q", sandbox.Result{Verdict: sandbox.WallTime, Cause: "wall limit 1s reached", Hint: "raise --wall"},
-			"jailrun: wall_time: wall limit 1s reached\njailrun: hint: raise --wall\n"},
+		{
+			"a limit", "-q",
+			sandbox.Result{Verdict: sandbox.WallTime, Cause: "wall limit 1s reached", Hint: "raise --wall"},
+			"jailrun: wall_time: wall limit 1s reached\njailrun: hint: raise --wall\n",
+		},
 		{"killed", "", sandbox.Result{Verdict: sandbox.Killed}, "jailrun: killed\n"},
-		{"a hostile cause", "", sandbox.Result{Verdict: sandbox.MemoryLimit, Cause: "pid 7 (\x1b]0;x\x07\n\u202e)"},
-			"jailrun: memory: pid 7 (\\x1b]0;x\\a\\n\\u202e)\n"},
+		{
+			"a hostile cause", "",
+			sandbox.Result{Verdict: sandbox.MemoryLimit, Cause: "pid 7 (\x1b]0;x\x07\n\u202e)"},
+			"jailrun: memory: pid 7 (\\x1b]0;x\\a\\n\\u202e)\n",
+		},
 		{"notes", "", sandbox.Result{Verdict: sandbox.Exited, ExitCode: &code, Notes: []string{"one", "two"}}, "jailrun: one\njailrun: two\n"},
 		{"quiet", "-q", sandbox.Result{Verdict: sandbox.Exited, Notes: []string{"one"}, Limits: weak, Discarded: &some}, ""},
-		{"watchdog", "", sandbox.Result{Verdict: sandbox.Exited, Limits: weak},
-			"jailrun: watchdog tier: memory, cpu held by sampling, which stops mistakes, not malice; swap held by nobody (--require cgroup refuses this)\n"},
+		{
+			"watchdog", "",
+			sandbox.Result{Verdict: sandbox.Exited, Limits: weak},
+			"jailrun: watchdog tier: memory, cpu held by sampling, which stops mistakes, not malice; swap held by nobody (--require cgroup refuses this)\n",
+		},
 		{"discarded", "", sandbox.Result{Verdict: sandbox.Exited, Discarded: &some}, "jailrun: 3 files written under . were discarded (keep them: --cwd rw)\n"},
 		{"discarded as asked", "--cwd cow", sandbox.Result{Verdict: sandbox.Exited, Discarded: &some}, ""},
 		{"verbose", "-v", sandbox.Result{
@@ -119,12 +128,18 @@ func TestSayError(t *testing.T) {
 	}{
 		{errors.New("plain"), "jailrun: error: plain\n"},
 		{&usageError{text: "bad", hint: "good"}, "jailrun: error: bad\njailrun: hint: good\n"},
-		{&sandbox.Error{Stage: "clone", Op: "clone3", Errno: unix.EPERM, Hint: "do this"},
-			"jailrun: error: clone: clone3: operation not permitted\njailrun: hint: do this\n"},
-		{&sandbox.Error{Stage: "spec", Err: &sandbox.FieldError{Field: "hostname", Value: "a b", Err: errors.New("want letters")}},
-			"jailrun: error: --hostname \"a b\": want letters\n"},
-		{&sandbox.Error{Stage: "spec", Err: &sandbox.FieldError{Field: "command", Err: errors.New("no program given")}},
-			"jailrun: error: no program given\n"},
+		{
+			&sandbox.Error{Stage: "clone", Op: "clone3", Errno: unix.EPERM, Hint: "do this"},
+			"jailrun: error: clone: clone3: operation not permitted\njailrun: hint: do this\n",
+		},
+		{
+			&sandbox.Error{Stage: "spec", Err: &sandbox.FieldError{Field: "hostname", Value: "a b", Err: errors.New("want letters")}},
+			"jailrun: error: --hostname \"a b\": want letters\n",
+		},
+		{
+			&sandbox.Error{Stage: "spec", Err: &sandbox.FieldError{Field: "command", Err: errors.New("no program given")}},
+			"jailrun: error: no program given\n",
+		},
 		{errors.New("name \x1b[2J\nnext"), "jailrun: error: name \\x1b[2J\\nnext\n"},
 	} {
 		assert.Equal(t, c.want, said("", func(say *console, _ *words) { sayError(say, c.err) }))

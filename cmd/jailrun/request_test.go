@@ -23,8 +23,6 @@ func asked(t *testing.T, flags ...string) (*request, error) {
 	return newRequest(&w)
 }
 
-func ptr[T any](v T) *T { return &v }
-
 func TestRequest(t *testing.T) {
 	for _, c := range []struct {
 		flags string
@@ -51,8 +49,8 @@ func TestRequest(t *testing.T) {
 		{"--disk 1g --inodes 1k", func(s *sandbox.Spec) { s.Limits.Disk, s.Limits.Inodes = limits.GiB, 1024 }},
 		{"--nofile 20 --fsize 0 --stack 8m --as 1g --memlock 0 --core 1m", func(s *sandbox.Spec) {
 			s.Limits.Rlimits = limits.RlimitSpec{
-				NoFile: ptr(uint64(20)), FSize: ptr(limits.Size(0)), Stack: ptr(8 * limits.MiB),
-				AS: ptr(limits.GiB), MemLock: ptr(limits.Size(0)), Core: ptr(limits.MiB),
+				NoFile: new(uint64(20)), FSize: new(limits.Size(0)), Stack: new(8 * limits.MiB),
+				AS: new(limits.GiB), MemLock: new(limits.Size(0)), Core: new(limits.MiB),
 			}
 		}},
 		{"--require cgroup", func(s *sandbox.Spec) { s.Limits.RequireCgroup = true }},
@@ -76,12 +74,12 @@ func TestRequest(t *testing.T) {
 		{"--preset judge", judgeSpec},
 		{"--preset judge --mem 64m", func(s *sandbox.Spec) {
 			judgeSpec(s)
-			s.Limits.Memory, s.Limits.Rlimits.Stack = 64*limits.MiB, ptr(64*limits.MiB)
+			s.Limits.Memory, s.Limits.Rlimits.Stack = 64*limits.MiB, new(64*limits.MiB)
 		}},
 		// What stands beside a preset wins, wherever it stands.
 		{"--stack 8m --pids 5 --cwd none --preset judge --mem 64m --seccomp strict", func(s *sandbox.Spec) {
 			judgeSpec(s)
-			s.Limits.Memory, s.Limits.Rlimits.Stack, s.Limits.Pids = 64*limits.MiB, ptr(8*limits.MiB), 5
+			s.Limits.Memory, s.Limits.Rlimits.Stack, s.Limits.Pids = 64*limits.MiB, new(8*limits.MiB), 5
 			s.CWD, s.Seccomp = sandbox.CWDNone, "strict"
 		}},
 	} {

@@ -96,17 +96,17 @@ func run(say *console, asked *words) (r *sandbox.Result, by unix.Signal, err err
 // whoCanceled makes out of the cause of a cancel the signal for the exit code,
 // or the error if it was a failure.
 func whoCanceled(cause error) (unix.Signal, error) {
-	var signal canceledBy
-	var lost lostOutput
-	switch {
-	case errors.As(cause, &signal):
-		return signal.signal, nil
-	case errors.As(cause, &lost) && errors.Is(lost, unix.EPIPE):
-		return unix.SIGPIPE, nil // as for any program in a pipe: no word about it
-	case errors.As(cause, &lost):
-		return 0, lost
+	if by, ok := errors.AsType[canceledBy](cause); ok {
+		return by.signal, nil
 	}
-	return 0, nil
+	lost, ok := errors.AsType[lostOutput](cause)
+	switch {
+	case !ok:
+		return 0, nil
+	case errors.Is(lost, unix.EPIPE):
+		return unix.SIGPIPE, nil // as for any program in a pipe: no word about it
+	}
+	return 0, lost
 }
 
 // refused is the result of a run that never came to be.
@@ -114,8 +114,7 @@ func refused(argv []string, err error) *sandbox.Result {
 	var random [8]byte
 	_, _ = unix.Getrandom(random[:], 0) // an id of zeros names this run just as well
 	report := &sandbox.ErrorReport{Stage: "flags", Text: printable(err.Error())}
-	var usage *usageError
-	if errors.As(err, &usage) {
+	if usage, ok := errors.AsType[*usageError](err); ok {
 		report.Hint = printable(usage.hint)
 	}
 	return &sandbox.Result{

@@ -1,6 +1,9 @@
 package main
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // words is a command line taken apart, before any value has been looked at.
 type words struct {
@@ -134,9 +137,9 @@ func (w *words) next(f *flagDef, args []string, i int) (int, error) {
 
 // last returns the value of the last flag of a name, and whether there is one.
 func (w *words) last(name string) (string, bool) {
-	for i := len(w.flags) - 1; i >= 0; i-- {
-		if w.flags[i].flag.name == name {
-			return w.flags[i].value, true
+	for _, g := range slices.Backward(w.flags) {
+		if g.flag.name == name {
+			return g.value, true
 		}
 	}
 	return "", false
