@@ -17,6 +17,10 @@ import (
 	"github.com/jailrun/jailrun/tests/rootless"
 )
 
+// raceOptions keep a jailrun with the race detector from sleeping for a second
+// when it ends.
+const raceOptions = "atexit_sleep_ms=0"
+
 // TestMain is jailrun itself when it is called by that name, as the scripts
 // do; else it runs the tests, never as root.
 func TestMain(m *testing.M) {
@@ -60,6 +64,7 @@ func runScripts(t *testing.T, dir string) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", bin+":"+e.Getenv("PATH"))
 			e.Setenv("BIN", bin)
+			e.Setenv("GORACE", raceOptions)
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){

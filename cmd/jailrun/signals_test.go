@@ -39,6 +39,7 @@ func startLive(t *testing.T, script string, flags ...string) *live {
 	l := &live{result: filepath.Join(dir, "r.json")}
 	args := append([]string{"--cwd", "none", "--result", l.result}, flags...)
 	l.cmd = exec.Command(self, append(args, "--", "sh", "-c", script)...)
+	l.cmd.Env = append(os.Environ(), "GORACE="+raceOptions)
 	out, err := l.cmd.StdoutPipe()
 	require.NoError(t, err)
 	l.in, err = l.cmd.StdinPipe()
