@@ -12,7 +12,7 @@ import (
 type tally struct {
 	passed, failed, skipped int
 	reasons                 []string // what the skipped tests printed
-	loose                   []string // the end of what belongs to no test
+	loose                   []string // the end of what belongs to no test, or to one that did not end
 }
 
 func (t *tally) add(o tally) {
@@ -21,16 +21,24 @@ func (t *tally) add(o tally) {
 	t.skipped += o.skipped
 }
 
+func (t tally) String() string {
+	return fmt.Sprintf("%d passed, %d failed, %d skipped", t.passed, t.failed, t.skipped)
+}
+
 // event is one line of test2json.
 type event struct{ Action, Test, Output string }
 
-// count reads events to the end and prints the output of tests that failed.
+// count reads events to the end and prints the output of tests that failed. A test that did not end, in a panic or a
+// timeout, is none of the three; the exit status tells.
 func count(r io.Reader, verbose bool) tally {
 	var t tally
 	said := map[string][]string{}
 	for d := json.NewDecoder(r); ; {
 		var e event
 		if err := d.Decode(&e); err != nil {
+			for _, lines := range said {
+				t.loose = append(t.loose, lines...)
+			}
 			return t
 		}
 		if e.Action == "output" {

@@ -35,10 +35,12 @@ func runLane(ctx context.Context, o options, lane, root, dir string, suites []su
 	ok := true
 	compare := o.run == "" && o.shape == "" && o.kernel == "" && lane != "host"
 	for _, s := range suites {
+		began := time.Now()
 		t, err := runSuite(ctx, o, p, s)
 		if err != nil {
 			return false, fmt.Errorf("lane %s, %s: %w", lane, s.pkg, err)
 		}
+		fmt.Printf("  %-16s %s in %.1fs\n", s.pkg, t, time.Since(began).Seconds())
 		sum.add(t)
 		if !compare {
 			continue
@@ -54,8 +56,7 @@ func runLane(ctx context.Context, o options, lane, root, dir string, suites []su
 	if o.shape != "" {
 		name += ", shape " + o.shape
 	}
-	fmt.Printf("lane %s: %d passed, %d failed, %d skipped (linux %s, %.1fs)\n",
-		name, sum.passed, sum.failed, sum.skipped, p.Kernel(), time.Since(start).Seconds())
+	fmt.Printf("lane %s: %s (linux %s, %.1fs)\n", name, sum, p.Kernel(), time.Since(start).Seconds())
 	return ok && sum.failed == 0, nil
 }
 

@@ -34,6 +34,13 @@ import (
 func packages() []string {
 	return []string{
 		"./tests/lane",
+		"./idmap",
+		"./userns",
+		"./limits",
+		"./sandbox/prog",
+		"./sandbox/seccomp",
+		"./sandbox",
+		"./cmd/jailrun",
 	}
 }
 

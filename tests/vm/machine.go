@@ -18,6 +18,7 @@ import (
 type Machine struct {
 	cfg     Config
 	dir     string // temporary directory of this machine
+	inUse   *os.File
 	proc    *process
 	send    *wire.Writer
 	receive *bufio.Reader
@@ -38,7 +39,7 @@ func Boot(ctx context.Context, cfg Config) (_ *Machine, err error) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.BootTimeout, fmt.Errorf("no answer within %v", cfg.BootTimeout))
 	defer cancel()
-	if m.dir, err = os.MkdirTemp("", "jailrun-vm-"); err != nil {
+	if m.dir, m.inUse, err = makeDir(); err != nil {
 		return nil, err
 	}
 	if err := m.start(ctx, parts); err != nil {
@@ -164,7 +165,7 @@ func (m *Machine) Close() error {
 	if m.proc != nil {
 		err = m.proc.end()
 	}
-	return errors.Join(err, os.RemoveAll(m.dir))
+	return errors.Join(err, os.RemoveAll(m.dir), m.inUse.Close())
 }
 
 // failure makes an *Error: the machine is ended, its console kept.
