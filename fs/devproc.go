@@ -43,7 +43,7 @@ func (b *builder) dev() {
 	add(
 		prog.Mkdir("/dev/shm", 0o755).Ignore(unix.EEXIST),
 		prog.SetAttr("/dev", unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, devAttrText),
-		prog.Mount(shmSource, "/dev/shm", "", unix.MS_BIND, "MS_BIND", ""),
+		prog.Mount(b.hidden("shm"), "/dev/shm", "", unix.MS_BIND, "MS_BIND", ""),
 		prog.SetAttr("/dev/shm", attrSafe|unix.MOUNT_ATTR_NOEXEC, attrSafeText+"|MOUNT_ATTR_NOEXEC"),
 	)
 }
@@ -58,6 +58,7 @@ func (b *builder) proc() {
 	}
 	empty := b.p.Slot("empty")
 	if dirs {
+		emptyDir := b.hidden("empty")
 		add(prog.Mkdir(emptyDir, 0o555),
 			prog.Call("open_tree", unix.SYS_OPEN_TREE, prog.At(), prog.Str(emptyDir),
 				prog.Bits(unix.OPEN_TREE_CLONE|unix.O_CLOEXEC, "OPEN_TREE_CLONE|O_CLOEXEC")).Save(empty),

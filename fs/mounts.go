@@ -42,7 +42,7 @@ func (b *builder) copyOnWrite(w *Work) {
 		b.root(prog.Chdir(Old + w.Source))
 	}
 	b.root(
-		overlay(w.Target, upperWork, workWork),
+		overlay(w.Target, b.hidden("cow"), b.hidden("cow-work")),
 		prog.Chdir("/"),
 	)
 }

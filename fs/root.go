@@ -21,8 +21,9 @@ type Root struct {
 	Size     uint64 // bytes of all writable areas; must not be 0
 	Inodes   int    // of all writable areas; must not be 0
 
-	Home string // absolute; the job's own writable directory
-	Work Work
+	Home  string    // absolute; the job's own writable directory
+	Owner [2]uint32 // uid and gid inside that Home, and what a Copy adds, belong to
+	Work  Work
 	// Etc holds the fabricated files below /etc, by name.
 	Etc   []File
 	Extra []Mount
@@ -57,9 +58,9 @@ type Mount struct {
 	Dir       bool   // Source is a directory
 	Mode      Mode
 	NoExec    bool
-	Size uint64 // of a tmpfs of its own; 0 is a directory of the root's
-	Inodes int
-	Area prog.Slot // receives a descriptor of the tmpfs
+	Size      uint64 // of a tmpfs of its own; 0 is a directory of the root's
+	Inodes    int
+	Area      prog.Slot // receives a descriptor of the tmpfs
 	Mapped    prog.Slot
 	HasMapped bool
 }
@@ -74,14 +75,15 @@ type File struct {
 // Old is where the host's root waits until it is detached.
 const Old = "/.old"
 
-// Places below the mount point of /proc, which the proc file system covers.
-const (
-	hidden    = "/proc/"
-	upperWork = hidden + "upper"
-	workWork  = hidden + "work"
-	shmSource = hidden + "shm"
-	emptyDir  = hidden + "empty"
-)
+// hidden is a place in the tmpfs that the job cannot reach: in a composed root
+// below the mount point of /proc, which the proc file system covers; beside the
+// overlay that is the root of a directory, and an overlay cannot be an upper.
+func (b *builder) hidden(name string) string {
+	if b.r.Dir != "" {
+		return Old + b.r.Host.Base + "/" + name
+	}
+	return "/proc/" + name
+}
 
 // MountPrivate prints for the flags that cut a mount off from its peers.
 const MountPrivate = "MS_REC|MS_PRIVATE"
@@ -241,10 +243,20 @@ func (b *builder) writable() {
 	}
 	b.root(b.parents(b.r.Home)...)
 	b.root(prog.Mkdir(b.r.Home, 0o755).Ignore(unix.EEXIST))
-	b.root(prog.Mkdir(upperWork, 0o755), prog.Mkdir(workWork, 0o755), prog.Mkdir(shmSource, 0o755),
-		prog.Call("fchmodat", unix.SYS_FCHMODAT, prog.At(), prog.Str(shmSource), prog.Bits(0o1777, "01777")),
-		prog.Open(upperWork, unix.O_RDONLY|unix.O_DIRECTORY, "O_RDONLY|O_DIRECTORY", 0, b.p.Slot(Upper)).
+	b.own(b.r.Home)
+	shm, upper := b.hidden("shm"), b.hidden("cow")
+	b.root(prog.Mkdir(upper, 0o755), prog.Mkdir(b.hidden("cow-work"), 0o755), prog.Mkdir(shm, 0o755),
+		prog.Call("fchmodat", unix.SYS_FCHMODAT, prog.At(), prog.Str(shm), prog.Bits(0o1777, "01777")),
+		prog.Open(upper, unix.O_RDONLY|unix.O_DIRECTORY, "O_RDONLY|O_DIRECTORY", 0, b.p.Slot(Upper)).
 			Because("for the runner: the tmpfs in use, and what was written to a copied directory"))
+	b.own(upper)
+}
+
+// own gives a directory to the job, if that is not root inside, which made it.
+func (b *builder) own(path string) {
+	if o := b.r.Owner; o != [2]uint32{} {
+		b.root(prog.Call("fchownat", unix.SYS_FCHOWNAT, prog.At(), prog.Str(path), prog.Int(int(o[0])), prog.Int(int(o[1])), prog.Int(0)))
+	}
 }
 
 // parents makes the directories above path, which may exist.

@@ -27,13 +27,13 @@ import (
 	"github.com/jailrun/jailrun/userns"
 )
 
-var updateHints = flag.Bool("update-hints", false, "rewrite the goldens of hints and verdicts")
+var update = flag.Bool("update", false, "rewrite the goldens of hints and verdicts")
 
 // golden compares text with a file below testdata, or rewrites it.
 func golden(t *testing.T, name, text string) {
 	t.Helper()
 	name = filepath.Join("testdata", name)
-	if *updateHints {
+	if *update {
 		require.NoError(t, os.MkdirAll("testdata", 0o755))
 		require.NoError(t, os.WriteFile(name, []byte(text), 0o644))
 	}

@@ -93,7 +93,7 @@ func subordinate(uid int) func() (u, g []idmap.SubRange, err error) {
 
 // attempt forks the program and waits until the job runs or the launch failed.
 func (r *run) attempt() error {
-	r.undo, r.watch = undo{}, nil
+	r.undo, r.proc, r.watch = undo{}, nil, nil
 	r.procDir, r.upper, r.sysvShm, r.areas = nil, nil, nil, nil
 	binds, err := r.descriptors()
 	if err != nil {

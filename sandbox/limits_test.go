@@ -33,7 +33,7 @@ func TestMemory(t *testing.T) {
 		"tmpfs":        "head -c 300m /dev/zero > /tmp/f",
 		"unlinked":     "exec 3>/tmp/f; rm /tmp/f; head -c 300m /dev/zero >&3",
 		"shm":          "head -c 300m /dev/zero > /dev/shm/f",
-		"many":         "for i in 1 2 3 4 5 6 7 8; do head -c 20m /dev/zero | tail >/dev/null & done; wait",
+		"many":         "for i in 1 2 3 4 5 6 7 8; do dd if=/dev/zero bs=20M count=1 2>/dev/null | sleep 60 & done; wait",
 		"orphan":       "(setsid sh -c 'head -c 300m /dev/zero | tail >/dev/null' &); sleep 60",
 		"child, exits": "head -c 300m /dev/zero | tail >/dev/null; exit 0",
 	} {

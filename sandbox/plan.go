@@ -99,7 +99,8 @@ func newPlan(s *Spec, f *facts, b build) (*Plan, error) {
 		first = append(first, m.slot)
 	}
 	p.AddInit(prog.StageIdentity, prog.Stamp(stampInit),
-		prog.KeepOnly(first...).Because("nothing else of the runner's comes along"))
+		prog.KeepOnly(first...).Because("nothing else of the runner's comes along"),
+		prog.Call("umask", unix.SYS_UMASK, prog.Int(0)).Because("modes are what the steps say, whatever the caller's"))
 	b.identity.append(p)
 	hostname := s.hostname()
 	p.AddInit(prog.StageRoot, prog.Call("sethostname", unix.SYS_SETHOSTNAME, prog.Str(hostname), prog.Int(len(hostname))),

@@ -16,7 +16,7 @@ func (pl *Plan) resolveRoot(s *Spec, f *facts, b build) error {
 	job := b.identity.job
 	pl.root = fs.Root{
 		Host: f.host, ReadOnly: s.ReadOnlyRoot,
-		Size: uint64(pl.limits.Disk), Inodes: pl.limits.Inodes, Home: Home,
+		Size: uint64(pl.limits.Disk), Inodes: pl.limits.Inodes, Home: Home, Owner: job,
 		Etc: fs.Fabricate(s.hostname(), Home, job[0], job[1]),
 	}
 	if !s.composed() {

@@ -3,7 +3,9 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -193,12 +195,24 @@ func (r *run) launchFailed(msg []byte) error {
 	return e
 }
 
-// vanished is the error of an init that ended without a word.
+// vanished is the error of an init that ended without a word. How it ended is
+// more use than the symptom; of a spawner's child it is not known.
 func (r *run) vanished(symptom error) error {
-	return wrap("clone", errors.Join(errInitGone, symptom))
+	how := errInitGone
+	if ws := r.initStatus(); ws != nil {
+		how = fmt.Errorf("%w: %s", errInitGone, waitText(*ws))
+	}
+	return wrap("clone", errors.Join(how, symptom))
 }
 
-var errInitGone = errors.New("init was killed before the job ran")
+func waitText(ws unix.WaitStatus) string {
+	if ws.Signaled() {
+		return "by signal " + strconv.Itoa(int(ws.Signal()))
+	}
+	return "with exit code " + strconv.Itoa(ws.ExitStatus())
+}
+
+var errInitGone = errors.New("init ended before the job ran")
 
 // discard ends a launch or a run that is still there, whatever its state: the
 // end of init is the end of every process in its pid namespace.

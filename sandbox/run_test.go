@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/sandbox"
+	"github.com/jailrun/jailrun/tests/lane"
 	"github.com/jailrun/jailrun/tests/rootless"
 )
 
@@ -185,6 +186,7 @@ Seccomp:	2
 }
 
 func TestCurrentDirectory(t *testing.T) {
+	lane.Require(t, "tmpfs-upper")
 	for _, tt := range []struct {
 		mode            sandbox.CWD
 		inside, outside string

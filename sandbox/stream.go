@@ -142,13 +142,17 @@ func (c *Cmd) wantsStdin() bool {
 	return unix.Fstat(int(f.Fd()), &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(1, 3)
 }
 
-// start begins to pass on. It is called once, when the job runs.
+// start begins to pass on. It is called once, when the job runs. Only a wait for
+// a file can be ended from outside.
 func (in *input) start() error {
-	quit, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
-	if err != nil {
-		return os.NewSyscallError("eventfd", err)
+	if _, isFile := in.from.(*os.File); isFile {
+		quit, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+		if err != nil {
+			return os.NewSyscallError("eventfd", err)
+		}
+		in.quit = quit
 	}
-	in.quit, in.started = quit, true
+	in.started = true
 	go in.pump()
 	return nil
 }
@@ -209,11 +213,11 @@ func (in *input) stop() error {
 	if !in.started {
 		return unix.Close(in.fd)
 	}
+	if in.quit < 0 {
+		return nil
+	}
 	one := [8]byte{1}
 	_, err := unix.Write(in.quit, one[:])
-	if _, isFile := in.from.(*os.File); isFile {
-		<-in.ended
-		return errors.Join(err, unix.Close(in.quit))
-	}
-	return err
+	<-in.ended
+	return errors.Join(err, unix.Close(in.quit))
 }

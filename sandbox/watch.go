@@ -126,8 +126,8 @@ func (w *watch) checkCPUTime(now time.Duration) {
 }
 
 // checkMemory adds up what the job holds. The sum of resident sets counts a
-// page that n processes share n times; when that alone would decide, the
-// proportional sets do, for which the job is stopped.
+// page that n processes share n times, copy-on-write pages after a fork among
+// them; when only that sum exceeds the limit, the proportional sets decide.
 func (w *watch) checkMemory(now time.Duration) {
 	limit := w.run.plan.limits.Memory
 	s, err := w.sampler.Sample(limits.SampleMemory)
@@ -141,13 +141,12 @@ func (w *watch) checkMemory(now time.Duration) {
 		w.run.end.err = err
 		return
 	}
-	var own limits.Size
+	var largest limits.Size
 	for _, p := range s.Processes {
-		own += p.RSS - min(p.RSS, p.Shared)
+		largest = max(largest, p.RSS-min(p.RSS, p.Shared))
 	}
-	// Pages of files may be in files and in a resident set; the larger of two
-	// lower bounds is still one.
-	sure := own + files
+	// One process's own pages and the files are certainly held.
+	sure := largest + files
 	w.memory = max(w.memory, sure)
 	if sure > limit {
 		w.exceeded(now, sure)
@@ -195,7 +194,7 @@ func (w *watch) confirm(files limits.Size) (limits.Size, bool) {
 		w.failed(err)
 		return 0, false
 	}
-	used := pss.Anon + files + pss.File // mapped pages of a tmpfs are in files
+	used := pss.Total(files)
 	w.memory = max(w.memory, used)
 	return used, true
 }

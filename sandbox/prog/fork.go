@@ -26,7 +26,8 @@ type Process struct {
 // Start forks init, which begins at once. Each binding names a descriptor that
 // the program uses; they stay the caller's and must be open until the child
 // has closed its copies or they are no longer needed by either side.
-// SlotStatus and SlotCtl must be bound.
+// SlotStatus and SlotCtl must be bound. Descriptors are numbered 3 and above:
+// the job puts its standard streams below.
 //
 // It may be called from several goroutines. The error is ErrNUL or ErrTooBig
 // for strings no execve could take, or the errno of clone3. The caller calls

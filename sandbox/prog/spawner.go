@@ -114,6 +114,13 @@ func newSpawner(who credentials) (*spawner, error) {
 	}
 	h := spawnHeadOf(mem)
 	h.kept.image(img, mem)
+	if pair[1] < firstFree {
+		low := pair[1]
+		if pair[1], err = unix.FcntlInt(uintptr(low), unix.F_DUPFD_CLOEXEC, firstFree); err != nil {
+			return nil, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(low), unix.Close(pair[0]), unix.Munmap(mem))
+		}
+		unix.Close(low)
+	}
 	h.sock = int64(pair[1])
 	_, err = forkSpawner(h)
 	unix.Close(pair[1])

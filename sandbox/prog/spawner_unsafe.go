@@ -83,7 +83,10 @@ func rawSpawner(h *spawnHead) (pid uintptr, errno syscall.Errno) {
 //go:norace
 //go:nocheckptr
 func retire(h *spawnHead) {
-	closeAllBut(h.sock)
+	for n := uintptr(0); n < firstFree; n++ { // so that nothing received lands there
+		syscall.RawSyscall6(unix.SYS_DUP3, uintptr(h.sock), n, 0, 0, 0, 0)
+	}
+	closeReceived(h.sock)
 	name := [16]byte{'j', 'a', 'i', 'l', 'r', 'u', 'n', '-', 's', 'p', 'a', 'w', 'n', 'e', 'r'}
 	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name)), 0, 0, 0, 0)
 	root := [2]byte{'/'}
@@ -96,17 +99,22 @@ func retire(h *spawnHead) {
 	}
 }
 
-// closeAllBut really closes every descriptor but one.
+// closeReceived really closes every descriptor but the socket and its three
+// copies.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func closeAllBut(fd int64) {
-	if fd > 0 {
-		syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, 0, uintptr(fd-1), 0, 0, 0, 0)
+func closeReceived(fd int64) {
+	if fd > firstFree {
+		syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, firstFree, uintptr(fd-1), 0, 0, 0, 0)
 	}
 	syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, uintptr(fd+1), 1<<31-1, 0, 0, 0, 0)
 }
+
+// firstFree is the lowest number of a descriptor that a program may be given:
+// its job puts the standard streams below.
+const firstFree = 3
 
 // receive takes one request, maps its arena and binds its descriptors. It
 // returns nil when that failed and has been answered, and ends the spawner
@@ -174,5 +182,5 @@ func answer(h *spawnHead, p *head, pid uintptr, errno syscall.Errno) {
 		syscall.RawSyscall6(unix.SYS_MUNMAP, h.place[0], h.place[1], 0, 0, 0, 0)
 	}
 	syscall.RawSyscall6(unix.SYS_SENDMSG, uintptr(h.sock), uintptr(unsafe.Pointer(&h.msg)), unix.MSG_NOSIGNAL, 0, 0, 0)
-	closeAllBut(h.sock)
+	closeReceived(h.sock)
 }
