@@ -14,8 +14,14 @@ import (
 // lacks says for each lane which features it does not have; all others it has.
 func lacks() map[string][]string {
 	return map[string][]string{
-		"uml":     {"landlock", "apparmor", "psi", "smp", "cpuset", "swap", "userbus", "tmpfs-upper"},
-		"qemu":    {"swap", "userbus", "tmpfs-upper"},
+		"uml":  {"landlock", "apparmor", "psi", "smp", "cpuset", "swap", "userbus", "tmpfs-upper"},
+		"qemu": {"swap", "userbus", "tmpfs-upper"},
+
+		"qemu-5.10": {"swap", "userbus", "tmpfs-upper", "cgroup.kill", "landlock", "nproc", "overlay"},
+		"qemu-6.1":  {"swap", "userbus", "tmpfs-upper"},
+		"qemu-6.12": {"swap", "userbus"},
+		"qemu-7.3":  {"swap", "userbus"},
+
 		"systemd": {"landlock", "apparmor", "psi", "smp", "cpuset", "swap", "tmpfs-upper", "cgroup-any", "cgroup2", "cgroup-cpu", "cgroup-io"},
 	}
 }

@@ -12,6 +12,7 @@ import (
 type tally struct {
 	passed, failed, skipped int
 	reasons                 []string // what the skipped tests printed
+	logged                  []string // what TestFeatures of tests/lane printed
 	loose                   []string // the end of what belongs to no test, or to one that did not end
 }
 
@@ -58,6 +59,9 @@ func count(r io.Reader, verbose bool) tally {
 		switch e.Action {
 		case "pass":
 			t.passed++
+			if e.Test == "TestFeatures" {
+				t.logged = said[e.Test]
+			}
 		case "skip":
 			t.skipped++
 			t.reasons = append(t.reasons, strings.Join(said[e.Test], ""))

@@ -24,7 +24,7 @@ type place interface {
 
 // runLane runs every suite in one lane and prints the closing line. It is false if a test failed or the number of
 // skips is not the table's.
-func runLane(ctx context.Context, o options, lane, root, dir string, suites []suite, table *skips) (_ bool, err error) {
+func runLane(ctx context.Context, o options, lane, root, dir string, suites []suite, table *skips, features *matrix) (_ bool, err error) {
 	start := time.Now()
 	p, err := open(ctx, o, lane, root, dir)
 	if err != nil {
@@ -33,13 +33,14 @@ func runLane(ctx context.Context, o options, lane, root, dir string, suites []su
 	defer func() { err = errors.Join(err, p.Close()) }()
 	var sum tally
 	ok := true
-	compare := o.run == "" && o.shape == "" && o.kernel == "" && lane != "host"
+	compare := o.run == "" && o.shape == "" && lane != "host"
 	for _, s := range suites {
 		began := time.Now()
 		t, err := runSuite(ctx, o, p, s)
 		if err != nil {
 			return false, fmt.Errorf("lane %s, %s: %w", lane, s.pkg, err)
 		}
+		features.note(lane, p.Kernel(), t.logged)
 		fmt.Printf("  %-16s %s in %.1fs\n", s.pkg, t, time.Since(began).Seconds())
 		sum.add(t)
 		if !compare {
@@ -64,8 +65,9 @@ func open(ctx context.Context, o options, lane, root, dir string) (place, error)
 	if lane == "host" {
 		return host{}, nil
 	}
+	lane, kernel, _ := strings.Cut(lane, "-")
 	return vm.Boot(ctx, vm.Config{
-		Lane: lane, Shape: o.shape, Kernel: o.kernel, ReadOnly: []string{root, dir},
+		Lane: lane, Shape: o.shape, Kernel: kernel, ReadOnly: []string{root, dir},
 		Log: func(line string) { fmt.Fprintf(os.Stderr, "lane %s: %s\n", lane, line) },
 	})
 }

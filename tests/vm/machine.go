@@ -97,7 +97,7 @@ func (m *Machine) Run(ctx context.Context, job Job) (code int, err error) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("job %q did not end within %v", job.Argv, timeout))
 	defer cancel()
-	env := append([]string{"JAILRUN_LANE=" + m.cfg.Lane, "JAILRUN_SHAPE=" + m.cfg.Shape}, job.Env...)
+	env := append([]string{"JAILRUN_LANE=" + m.cfg.LaneName(), "JAILRUN_SHAPE=" + m.cfg.Shape}, job.Env...)
 	if err := m.send.SendValue(wire.Run, wire.RunRequest{Argv: job.Argv, Env: env, Dir: job.Dir}); err != nil {
 		return 0, m.failure("run", err)
 	}

@@ -70,7 +70,7 @@ func (c *cache) unpacked(ctx context.Context, name string) (string, error) {
 	if err != nil || len(debs) != 1 {
 		return "", errors.Join(fmt.Errorf("apt-get download %s left %v", name, debs), err)
 	}
-	return dir, c.unpack(ctx, debs[0], tmp, dir)
+	return dir, c.unpack(ctx, tmp, dir, debs[0])
 }
 
 // newest follows a package that only depends on the newest version of a kernel (linux-image-amd64) to that version.
@@ -87,11 +87,13 @@ func newest(ctx context.Context, name string) (string, error) {
 	return name, err
 }
 
-// unpack unpacks a package beside its final place and moves it there whole.
-func (c *cache) unpack(ctx context.Context, deb, tmp, dir string) error {
+// unpack unpacks packages beside their final place and moves them there whole.
+func (c *cache) unpack(ctx context.Context, tmp, dir string, debs ...string) error {
 	files := filepath.Join(tmp, "files")
-	if _, err := output(ctx, tmp, "dpkg-deb", "-x", deb, files); err != nil {
-		return err
+	for _, deb := range debs {
+		if _, err := output(ctx, tmp, "dpkg-deb", "-x", deb, files); err != nil {
+			return err
+		}
 	}
 	return os.Rename(files, dir)
 }

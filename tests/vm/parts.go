@@ -86,13 +86,13 @@ func (p *parts) systemd(ctx context.Context, cache *cache) error {
 	return err
 }
 
-// loadModules loads modules out of the one version below dir.
+// loadModules loads modules out of the last version below dir.
 func (p *parts) loadModules(dir string, names ...string) error {
-	versions, err := filepath.Glob(filepath.Join(dir, "*", "modules.builtin"))
+	versions, err := filepath.Glob(filepath.Join(dir, "*", "kernel"))
 	if err != nil || len(versions) == 0 {
 		return errors.Join(fmt.Errorf("%s: no modules", dir), err)
 	}
-	tree, err := openModules(filepath.Dir(versions[0]))
+	tree, err := openModules(filepath.Dir(versions[len(versions)-1]))
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,8 @@ package vm
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -44,25 +44,25 @@ func (p *parts) qemu(ctx context.Context, cache *cache, kernel string) error {
 	return nil
 }
 
-// stockKernel finds kernel and modules in an unpacked package.
+// stockKernel finds kernel and modules in an unpacked package: in /boot and /lib/modules, since Debian 13 in
+// /usr/lib/modules, where newer packages have the kernel too.
 func (p *parts) stockKernel(root string) error {
-	kernels, err := filepath.Glob(filepath.Join(root, "boot/vmlinuz-*"))
-	if err != nil || len(kernels) != 1 {
-		return errors.Join(fmt.Errorf("%s: %d kernels in boot", root, len(kernels)), err)
+	var kernels []string
+	for _, pattern := range []string{"boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			return err
+		}
+		kernels = append(kernels, found...)
+	}
+	if len(kernels) != 1 {
+		return fmt.Errorf("%s: %d kernels", root, len(kernels))
 	}
 	p.kernel = kernels[0]
-	modules := filepath.Join(root, "lib/modules")
-	if matches, _ := filepath.Glob(filepath.Join(root, "usr/lib/modules/*/modules.builtin")); len(matches) > 0 {
-		modules = filepath.Join(root, "usr/lib/modules") // since Debian 13
+	modules := filepath.Join(root, "usr/lib/modules")
+	if _, err := os.Stat(modules); err != nil {
+		modules = filepath.Join(root, "lib/modules")
 	}
 	return p.loadModules(modules, "virtio_pci", "virtio_blk", "virtio_console", "9pnet_virtio", "9p",
 		"?crc32c_generic", "ext4", "overlay", "tun", "fuse")
-}
-
-// kernel returns the directory of an unpacked kernel package; "" is the newest one of the host's release.
-func (c *cache) kernel(ctx context.Context, name string) (string, error) {
-	if name == "" {
-		name = "linux-image-amd64"
-	}
-	return c.unpacked(ctx, name)
 }

@@ -46,8 +46,8 @@ type Config struct {
 	Shape string
 	// User runs the jobs; the zero value is tester, uid and gid 12345.
 	User User
-	// Kernel names the Debian package of the kernel in lane qemu, or a column of the kernel matrix; "" is the host's
-	// linux-image-amd64.
+	// Kernel is the kernel of lane qemu: one of Matrix, or a Debian package linux-image-…; "" is linux-image-amd64 of the
+	// host's release.
 	Kernel string
 	// MemMiB is the machine's memory in MiB; 0 is 768.
 	MemMiB int
@@ -106,6 +106,14 @@ func Run(ctx context.Context, cfg Config, job Job) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	return m.Run(ctx, job)
+}
+
+// LaneName is what the machine's jobs find in JAILRUN_LANE: the lane, with the kernel if it is not the usual one.
+func (c Config) LaneName() string {
+	if c.Kernel == "" {
+		return c.Lane
+	}
+	return c.Lane + "-" + c.Kernel
 }
 
 // withDefaults fills the zero values and refuses what no lane has.

@@ -25,7 +25,7 @@ func run() int {
 	list := false
 	flag.StringVar(&cfg.Lane, "lane", vm.UML, "uml, qemu or systemd")
 	flag.StringVar(&cfg.Shape, "shape", "", "host shape; see --shapes")
-	flag.StringVar(&cfg.Kernel, "kernel", "", "lane qemu: Debian package of the kernel")
+	flag.StringVar(&cfg.Kernel, "kernel", "", "lane qemu: Debian package of the kernel, or a column of the kernel matrix")
 	flag.IntVar(&cfg.MemMiB, "mem", 0, "memory in MiB (default 768)")
 	flag.IntVar(&cfg.User.UID, "uid", 0, "the user's uid and gid (default 12345)")
 	flag.DurationVar(&job.Timeout, "timeout", 10*time.Minute, "of the command")
