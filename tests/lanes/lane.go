@@ -4,15 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/jailrun/jailrun/tests/vm"
 	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/tests/vm"
 )
 
 // place is where test binaries run: a machine, or this host.

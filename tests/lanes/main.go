@@ -30,8 +30,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jailrun/jailrun/tests/vm"
 	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/tests/vm"
 )
 
 // packages are the ones whose tests run in every lane, relative to the module.

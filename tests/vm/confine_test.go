@@ -7,9 +7,10 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/jailrun/jailrun/tests/lane"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/jailrun/jailrun/tests/lane"
 )
 
 // confineDir makes a directory with the machine's own one, a file beside it that anyone may write, and vminit.
@@ -19,9 +20,7 @@ func confineDir(t *testing.T, uid int) (base, dir, vminit string) {
 	require.NoError(t, err)
 	built, err := cache.buildInit(t.Context())
 	require.NoError(t, err)
-	base, err = os.MkdirTemp("", "vm-test-")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(base) })
+	base = openTempDir(t)
 	dir, vminit = filepath.Join(base, "own"), filepath.Join(base, "vminit")
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "mem"), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(base, "file"), []byte("host\n"), 0o600))

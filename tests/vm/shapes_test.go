@@ -27,12 +27,16 @@ func properties() []property {
 		// a group beside its own.
 		{"subtree-root", group + `mkdir x; (echo +memory > cgroup.subtree_control) 2>/dev/null || echo busy
 			mkdir ../y 2>&1 && echo made`, "busy\nmade", "busy\nmkdir: cannot create directory ‘../y’: Permission denied"},
-		{"no-bus", `systemctl --user is-system-running >/dev/null 2>&1; echo $?; echo $XDG_RUNTIME_DIR $DBUS_SESSION_BUS_ADDRESS`,
-			"0\n/run/user/12345 unix:path=/run/user/12345/bus", "1"},
+		{
+			"no-bus", `systemctl --user is-system-running >/dev/null 2>&1; echo $?; echo $XDG_RUNTIME_DIR $DBUS_SESSION_BUS_ADDRESS`,
+			"0\n/run/user/12345 unix:path=/run/user/12345/bus", "1",
+		},
 		{"no-userns", ns, "made", "unshare: unshare failed: No space left on device"},
 		{"no-userns-clone", ns, "made", "unshare: unshare failed: Operation not permitted"},
-		{"masked-proc", `unshare -Urmpf mount -t proc proc /proc 2>&1 && echo mounted; head -c 1 /proc/sys/kernel/ostype`,
-			"mounted\nL", "mount: /proc: permission denied.\n       dmesg(1) may have more information after failed mount system call.\nL"},
+		{
+			"masked-proc", `unshare -Urmpf mount -t proc proc /proc 2>&1 && echo mounted; head -c 1 /proc/sys/kernel/ostype`,
+			"mounted\nL", "mount: /proc: permission denied.\n       dmesg(1) may have more information after failed mount system call.\nL",
+		},
 		{"swap", `tail -n +2 /proc/swaps | cut -d' ' -f1; awk '/SwapTotal/{print $2}' /proc/meminfo`, "0", "/home/.swap\n65532"},
 		{"no-nsdelegate", `grep -o nsdelegate /proc/self/mountinfo || echo none`, "nsdelegate", "none"},
 	}

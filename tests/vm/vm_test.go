@@ -53,6 +53,15 @@ func boot(t *testing.T, cfg Config) *Machine {
 	return m
 }
 
+// openTempDir is a temporary directory that every user may write to; t.TempDir alone lies in a private one.
+func openTempDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
+	require.NoError(t, os.Chmod(dir, 0o777))
+	return dir
+}
+
 // run runs a shell script and returns its exit status and output.
 func run(t *testing.T, m *Machine, script string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
@@ -112,10 +121,7 @@ func TestLargeOutputIsExact(t *testing.T) {
 // The host's files cannot be changed by a job, and a job can read them (the control).
 func TestHostIsReadOnly(t *testing.T) {
 	eachLane(t, func(t *testing.T, lane string) {
-		dir, err := os.MkdirTemp("", "vm-test-")
-		require.NoError(t, err)
-		t.Cleanup(func() { os.RemoveAll(dir) })
-		require.NoError(t, os.Chmod(dir, 0o777))
+		dir := openTempDir(t)
 		path := filepath.Join(dir, "file")
 		require.NoError(t, os.WriteFile(path, []byte("host\n"), 0o666))
 		require.NoError(t, os.Chmod(path, 0o666))

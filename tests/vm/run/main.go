@@ -13,8 +13,9 @@ import (
 	"os/signal"
 	"time"
 
-	"github.com/jailrun/jailrun/tests/vm"
 	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/tests/vm"
 )
 
 func main() { os.Exit(run()) }

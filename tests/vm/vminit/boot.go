@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/jailrun/jailrun/tests/vm/wire"
 	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/tests/vm/wire"
 )
 
 // Where the initramfs mounts the host's root and builds the guest's.

@@ -10,8 +10,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/jailrun/jailrun/tests/vm/wire"
 	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/tests/vm/wire"
 )
 
 const cgroupRoot = "/sys/fs/cgroup"
@@ -217,7 +218,7 @@ func rmdirGroup(dir string) error {
 	defer events.Close()
 	for range rounds {
 		err = unix.Rmdir(dir)
-		if err != unix.EBUSY {
+		if !errors.Is(err, unix.EBUSY) {
 			break
 		}
 		_, _ = events.ReadAt(make([]byte, 64), 0)

@@ -34,7 +34,7 @@ func children() []int {
 	files, _ := filepath.Glob("/proc/self/task/*/children")
 	for _, f := range files {
 		b, _ := os.ReadFile(f)
-		for _, s := range strings.Fields(string(b)) {
+		for s := range strings.FieldsSeq(string(b)) {
 			if pid, err := strconv.Atoi(s); err == nil {
 				pids = append(pids, pid)
 			}

@@ -8,8 +8,9 @@ import (
 	"strconv"
 	"syscall"
 
-	"github.com/jailrun/jailrun/tests/vm/wire"
 	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/tests/vm/wire"
 )
 
 // directRunner starts jobs straight from pid 1, in the delegated group.

@@ -9,8 +9,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/jailrun/jailrun/tests/vm/wire"
 	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/tests/vm/wire"
 )
 
 // mount is one call of mount(2).

@@ -10,8 +10,9 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/jailrun/jailrun/tests/vm/wire"
 	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/tests/vm/wire"
 )
 
 // runner runs one job at a time as the ordinary user.

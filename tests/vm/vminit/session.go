@@ -10,8 +10,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/jailrun/jailrun/tests/vm/wire"
 	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/tests/vm/wire"
 )
 
 // sessionRunner runs each job as a service with a PAM session of the user, so that logind puts it where a login by ssh

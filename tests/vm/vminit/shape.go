@@ -6,8 +6,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/jailrun/jailrun/tests/vm/wire"
 	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/tests/vm/wire"
 )
 
 // applyShape gives the guest the properties of a host shape that are not a matter of the groups (delegate) or of the

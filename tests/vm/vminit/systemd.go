@@ -10,8 +10,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/jailrun/jailrun/tests/vm/wire"
 	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/tests/vm/wire"
 )
 
 // Files of lane systemd. /run is mounted before systemd starts, as an initrd may do, so that what is put there needs
