@@ -22,16 +22,17 @@ const devAttrText = "MOUNT_ATTR_RDONLY|MOUNT_ATTR_NOSUID|MOUNT_ATTR_NOEXEC"
 
 // dev makes /dev a mount of its own, so that it can be read-only: a job must
 // not plant a file where another program expects a device. The devices are
-// bound from the host: mknod needs rights over the initial user namespace.
+// the host's: mknod needs rights over the initial user namespace. In a composed
+// root they are there by now.
 func (b *builder) dev() {
 	add := func(steps ...prog.Step) { b.p.AddInit(prog.StageDev, steps...) }
-	add(prog.Mount("/dev", "/dev", "", unix.MS_BIND, "MS_BIND", ""))
-	for _, d := range devices {
-		node := mknod("/dev/" + d.name)
-		if b.r.Dir != "" {
-			add(prog.Call("unlinkat", unix.SYS_UNLINKAT, prog.At(), prog.Str("/dev/"+d.name), prog.Int(0)).Ignore(unix.ENOENT))
+	if b.r.Dir != "" {
+		add(prog.Mount("/dev", "/dev", "", unix.MS_BIND, "MS_BIND", ""))
+		for i, d := range devices {
+			target := "/dev/" + d.name
+			add(prog.Call("unlinkat", unix.SYS_UNLINKAT, prog.At(), prog.Str(target), prog.Int(0)).Ignore(unix.ENOENT),
+				mknod(target), moveMount(b.devices[i], target), prog.Close(b.devices[i]))
 		}
-		add(node, prog.Mount(Old+"/dev/"+d.name, "/dev/"+d.name, "", unix.MS_BIND, "MS_BIND", ""))
 	}
 	for _, l := range devLinks {
 		link := prog.Symlink(l[1], "/dev/"+l[0])
@@ -43,31 +44,35 @@ func (b *builder) dev() {
 	add(
 		prog.Mkdir("/dev/shm", 0o755).Ignore(unix.EEXIST),
 		prog.SetAttr("/dev", unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, devAttrText),
-		prog.Mount(b.hidden("shm"), "/dev/shm", "", unix.MS_BIND, "MS_BIND", ""),
-		prog.SetAttr("/dev/shm", attrSafe|unix.MOUNT_ATTR_NOEXEC, attrSafeText+"|MOUNT_ATTR_NOEXEC"),
+		setAttrFd(b.shm, attrSafe|unix.MOUNT_ATTR_NOEXEC, attrSafeText+"|MOUNT_ATTR_NOEXEC"),
+		moveMount(b.shm, "/dev/shm"),
+		prog.Close(b.shm),
 	)
 }
 
-// proc mounts a fresh /proc and hides what tells of the host. Files are
-// covered by /dev/null, directories by one empty directory of the tmpfs.
-func (b *builder) proc() {
+// mountProc mounts a fresh /proc while the host's is there: the kernel gives a
+// user namespace no more of it than it can see already (mount_too_revealing in
+// fs/namespace.c). It leaves the new root as current directory.
+func (b *builder) mountProc() {
+	proc := func(at string) prog.Step {
+		return prog.Mount("proc", at, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "MS_NOSUID|MS_NODEV|MS_NOEXEC", "")
+	}
 	add := func(steps ...prog.Step) { b.p.AddInit(prog.StageProc, steps...) }
-	dirs := false
-	for _, m := range b.r.Host.Masks {
-		dirs = dirs || m.Dir
+	if b.r.Dir == "" {
+		add(prog.Chdir(b.t), proc("proc").Because("covers the hidden directories as well"))
+		return
 	}
-	empty := b.p.Slot("empty")
-	if dirs {
-		emptyDir := b.hidden("empty")
-		add(prog.Mkdir(emptyDir, 0o555),
-			prog.Call("open_tree", unix.SYS_OPEN_TREE, prog.At(), prog.Str(emptyDir),
-				prog.Bits(unix.OPEN_TREE_CLONE|unix.O_CLOEXEC, "OPEN_TREE_CLONE|O_CLOEXEC")).Save(empty),
-			prog.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, prog.Fd(empty), prog.Str(""), prog.Bits(unix.AT_EMPTY_PATH, "AT_EMPTY_PATH"),
-				prog.Data(mountAttr(attrRO|unix.MOUNT_ATTR_NOEXEC), attrROText+"|MOUNT_ATTR_NOEXEC"), prog.Int(mountAttrSize)),
-		)
+	b.newProc = b.p.Slot("new-proc")
+	add(proc(b.hidden("lower")), clone(b.hidden("lower"), b.newProc), prog.Chdir(b.t+"/root"))
+}
+
+// maskProc hides what tells of the host. Files are covered by /dev/null,
+// directories by one empty directory of the tmpfs.
+func (b *builder) maskProc() {
+	add := func(steps ...prog.Step) { b.p.AddInit(prog.StageProc, steps...) }
+	if b.r.Dir != "" {
+		add(moveMount(b.newProc, "/proc"), prog.Close(b.newProc))
 	}
-	add(prog.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "MS_NOSUID|MS_NODEV|MS_NOEXEC", "").
-		Because("covers the work directories of the overlays as well"))
 	first := ""
 	for _, m := range b.r.Host.Masks {
 		target := "/proc/" + m.Name
@@ -76,12 +81,12 @@ func (b *builder) proc() {
 			add(prog.Mount("/dev/null", target, "", unix.MS_BIND, "MS_BIND", ""))
 		case first == "":
 			first = target
-			add(moveMount(empty, target))
+			add(moveMount(b.empty, target))
 		default:
 			add(prog.Mount(first, target, "", unix.MS_BIND, "MS_BIND", ""))
 		}
 	}
-	add(prog.Open("/proc", unix.O_RDONLY|unix.O_DIRECTORY, "O_RDONLY|O_DIRECTORY", 0, b.p.Slot(Proc)))
+	add(prog.Open("/proc", unix.O_RDONLY|unix.O_DIRECTORY, "O_RDONLY|O_DIRECTORY", 0, b.proc))
 }
 
 // SealProc makes /proc read-only; the job does it when its own last write

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"path"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -18,33 +19,23 @@ func mountAttr(set uint64) []byte {
 	return b
 }
 
-// work shows the current directory.
-func (b *builder) work() {
-	w := &b.r.Work
-	if w.Source == "" {
-		return
-	}
-	b.root(b.parents(w.Target)...)
-	b.root(prog.Mkdir(w.Target, 0o755).Ignore(unix.EEXIST))
-	if w.Mode == Copy {
-		b.copyOnWrite(w)
-		return
-	}
-	b.attach(Mount{Source: w.Source, Target: w.Target, Dir: true, Mode: w.Mode, Mapped: w.Mapped, HasMapped: w.HasMapped})
+func mknod(path string) prog.Step {
+	return prog.Call("mknodat", unix.SYS_MKNODAT, prog.At(), prog.Str(path), prog.Bits(unix.S_IFREG|0o644, "S_IFREG|0644"), prog.Int(0))
 }
 
-// copyOnWrite mounts an overlay over the directory. Its lower layer is named
-// "." (see beginDir): an id-mapped tree is first put in the target's place.
-func (b *builder) copyOnWrite(w *Work) {
-	if w.HasMapped {
-		b.root(moveMount(w.Mapped, w.Target), prog.Chdir(w.Target))
-	} else {
-		b.root(prog.Chdir(Old + w.Source))
+// overlay mounts an overlay whose layers are named by data.
+func overlay(target, data string, readOnly bool) prog.Step {
+	flags, text := uint64(unix.MS_NOSUID|unix.MS_NODEV), "MS_NOSUID|MS_NODEV"
+	if readOnly {
+		flags, text = flags|unix.MS_RDONLY, text+"|MS_RDONLY"
 	}
-	b.root(
-		overlay(w.Target, b.hidden("cow"), b.hidden("cow-work")),
-		prog.Chdir("/"),
-	)
+	return prog.Mount("overlay", target, "overlay", flags, text, data)
+}
+
+// clone makes a detached copy of the mounts at path.
+func clone(path string, to prog.Slot) prog.Step {
+	return prog.Call("open_tree", unix.SYS_OPEN_TREE, prog.At(), prog.Str(path),
+		prog.Bits(unix.OPEN_TREE_CLONE|unix.O_CLOEXEC|unix.AT_RECURSIVE, "OPEN_TREE_CLONE|O_CLOEXEC|AT_RECURSIVE")).Save(to)
 }
 
 func moveMount(from prog.Slot, target string) prog.Step {
@@ -52,56 +43,165 @@ func moveMount(from prog.Slot, target string) prog.Step {
 		prog.Bits(unix.MOVE_MOUNT_F_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH"))
 }
 
-// attach binds one tree at its target, which exists.
-func (b *builder) attach(m Mount) {
-	if m.HasMapped {
-		b.root(moveMount(m.Mapped, m.Target))
+func setAttrFd(fd prog.Slot, attrs uint64, text string) prog.Step {
+	return prog.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, prog.Fd(fd), prog.Str(""),
+		prog.Bits(unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, "AT_EMPTY_PATH|AT_RECURSIVE"), prog.Data(mountAttr(attrs), text), prog.Int(mountAttrSize))
+}
+
+// openSource opens a path of the host of which the runner found that it has no
+// symbolic link in it: if one has been put there since, the launch fails.
+func openSource(path string, to prog.Slot) prog.Step {
+	how := make([]byte, 24) // struct open_how{flags, mode, resolve}
+	binary.NativeEndian.PutUint64(how, unix.O_PATH|unix.O_CLOEXEC)
+	binary.NativeEndian.PutUint64(how[16:], unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_MAGICLINKS)
+	return prog.Call("openat2", unix.SYS_OPENAT2, prog.At(), prog.Str(path),
+		prog.Data(how, "{O_PATH|O_CLOEXEC, RESOLVE_NO_SYMLINKS}"), prog.Int(len(how))).Save(to)
+}
+
+// sources takes hold of what the user named, before anything covers it.
+func (b *builder) sources() {
+	b.root(prog.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, "MS_REC|MS_PRIVATE", "").
+		Because("nothing mounted here reaches the host, or the other way (slave would let the host's mounts in)"))
+	if b.r.Dir != "" {
+		b.lower = b.p.Slot("root-dir")
+		b.root(openSource(b.r.Dir, b.lower))
+		for _, d := range devices {
+			fd := b.p.Slot("dev-" + d.name)
+			b.devices = append(b.devices, fd)
+			b.root(clone("/dev/"+d.name, fd))
+		}
+	}
+	if b.r.Work.Source != "" {
+		b.source(b.r.Work)
+	}
+	for _, m := range b.r.Extra {
+		if m.Source != "" {
+			b.source(m)
+		}
+	}
+}
+
+func (b *builder) source(m Mount) {
+	t := tree{mount: m}
+	name := "tree-" + strconv.Itoa(len(b.trees))
+	t.fd = b.p.Slot(name)
+	switch {
+	case m.HasMapped:
+		t.fd = m.Mapped
+	case b.overlaid(&m):
+		t.dir = b.p.Slot(name + "-dir")
+		b.root(openSource(m.Source, t.dir))
+	default:
+		b.root(openSource(m.Source, b.f),
+			prog.Call("open_tree", unix.SYS_OPEN_TREE, prog.Fd(b.f), prog.Str(""),
+				prog.Bits(unix.OPEN_TREE_CLONE|unix.O_CLOEXEC|unix.AT_RECURSIVE|unix.AT_EMPTY_PATH, "OPEN_TREE_CLONE|O_CLOEXEC|AT_RECURSIVE|AT_EMPTY_PATH")).Save(t.fd),
+			prog.Close(b.f))
+	}
+	b.trees = append(b.trees, t)
+}
+
+// overlaid: a copy is an overlay, and so is a read-only directory, because a
+// read-only bind still lends the host's sockets and FIFOs, to which a job can
+// connect and write; through an overlay they are dead inodes.
+func (b *builder) overlaid(m *Mount) bool {
+	return m.Dir && (m.Mode == Copy || m.Mode == ReadOnly)
+}
+
+// overlays mounts the overlays while their layers can be reached, takes each
+// as a detached tree, and leaves nothing behind.
+func (b *builder) overlays() {
+	for i := range b.trees {
+		t := &b.trees[i]
+		if !b.overlaid(&t.mount) {
+			continue
+		}
+		if t.mount.HasMapped {
+			// The layer must be attached somewhere for the moment.
+			b.root(moveMount(t.fd, b.hidden("lower")), prog.Chdir(b.hidden("lower")))
+			t.fd = b.p.Slot("overlay-" + strconv.Itoa(i))
+		} else {
+			b.root(prog.Call("fchdir", unix.SYS_FCHDIR, prog.Fd(t.dir)))
+		}
+		at := b.hidden("empty")
+		data := "lowerdir=.:" + at + ",userxattr"
+		if t.mount.Mode == Copy {
+			data = "lowerdir=.,upperdir=" + b.hidden("cow") + ",workdir=" + b.hidden("cow-work") + ",userxattr"
+		}
+		b.root(
+			overlay(at, data, t.mount.Mode != Copy).About(t.mount.Source),
+			clone(at, t.fd),
+			prog.Call("umount2", unix.SYS_UMOUNT2, prog.Str(at), prog.Bits(unix.MNT_DETACH, "MNT_DETACH")),
+		)
+		if t.mount.HasMapped {
+			b.root(prog.Chdir("/"), prog.Call("umount2", unix.SYS_UMOUNT2, prog.Str(b.hidden("lower")), prog.Bits(unix.MNT_DETACH, "MNT_DETACH")))
+		}
+	}
+}
+
+// attachAll attaches the user's trees and tmpfs, in his order, the current
+// directory first: what he puts below it must not be hidden by it.
+func (b *builder) attachAll() {
+	next := 0
+	if b.r.Work.Source != "" {
+		b.attach(&b.trees[0])
+		next = 1
+	}
+	for _, m := range b.r.Extra {
+		if m.Source != "" {
+			b.attach(&b.trees[next])
+			next++
+			continue
+		}
+		b.root(b.parents(m.Target)...)
+		b.root(prog.Mkdir(m.Target, 0o755).Ignore(unix.EEXIST))
+		if m.Size == 0 { // of the root's own tmpfs
+			b.root(prog.Call("fchmodat", unix.SYS_FCHMODAT, prog.At(), prog.Str(m.Target), prog.Bits(0o1777, "01777")))
+			continue
+		}
+		b.root(
+			prog.Mount("tmpfs", m.Target, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "MS_NOSUID|MS_NODEV",
+				"mode=1777,size="+strconv.FormatUint(m.Size, 10)+",nr_inodes="+strconv.Itoa(m.Inodes)),
+			prog.Open(m.Target, unix.O_RDONLY|unix.O_DIRECTORY, "O_RDONLY|O_DIRECTORY", 0, m.Area).Because("for the runner: what it holds"),
+		)
+	}
+}
+
+// attach puts one tree at its target.
+func (b *builder) attach(t *tree) {
+	m := &t.mount
+	b.root(b.parents(m.Target)...)
+	if m.Dir {
+		b.root(prog.Mkdir(m.Target, 0o755).Ignore(unix.EEXIST))
 	} else {
-		b.root(prog.Mount(Old+m.Source, m.Target, "", bindFlags, bindText, ""))
+		b.root(mknod(m.Target).Ignore(unix.EEXIST))
 	}
 	set, text := uint64(attrSafe), attrSafeText
-	if m.Mode == ReadOnly {
+	if m.Mode == ReadOnly || m.Mode == Plain {
 		set, text = attrRO, attrROText
 	}
 	if m.NoExec {
 		set, text = set|unix.MOUNT_ATTR_NOEXEC, text+"|MOUNT_ATTR_NOEXEC"
 	}
-	b.root(prog.SetAttr(m.Target, set, text))
+	b.root(setAttrFd(t.fd, set, text), moveMount(t.fd, m.Target), prog.Close(t.fd))
 }
 
-// extra shows what the user asked for, in his order.
-func (b *builder) extra() {
-	for _, m := range b.r.Extra {
-		b.root(b.parents(m.Target)...)
-		if m.Source != "" && !m.Dir {
-			b.root(mknod(m.Target).Ignore(unix.EEXIST))
-		} else {
-			b.root(prog.Mkdir(m.Target, 0o755).Ignore(unix.EEXIST))
-		}
-		switch {
-		case m.Source != "":
-			b.attach(m)
-		case m.Size == 0: // of the root's own tmpfs
-			b.root(prog.Call("fchmodat", unix.SYS_FCHMODAT, prog.At(), prog.Str(m.Target), prog.Bits(0o1777, "01777")))
-		default:
-			b.root(
-				prog.Mount("tmpfs", m.Target, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "MS_NOSUID|MS_NODEV",
-					"mode=1777,size="+strconv.FormatUint(m.Size, 10)+",nr_inodes="+strconv.Itoa(m.Inodes)),
-				prog.Open(m.Target, unix.O_RDONLY|unix.O_DIRECTORY, "O_RDONLY|O_DIRECTORY", 0, m.Area).Because("for the runner: what it holds"),
-			)
-		}
+// parent is the directory part of a relative name.
+func parent(name string) string {
+	if i := strings.LastIndexByte(name, '/'); i >= 0 {
+		return name[:i]
 	}
+	return ""
 }
 
 // Clean returns an absolute name inside in its shortest form, or false if it
-// is not absolute, names the root itself, or lies where the root is made.
+// is not absolute, names the root itself, or lies below /proc or /dev.
 func Clean(target string) (string, bool) {
 	if target == "" || target[0] != '/' {
 		return "", false
 	}
 	c := path.Clean(target)
-	for _, no := range [...]string{"/", "/proc", "/dev", Old} {
-		if c == no || no != "/" && len(c) > len(no) && c[:len(no)+1] == no+"/" {
+	for _, no := range [...]string{"/", "/proc", "/dev"} {
+		if c == no || no != "/" && strings.HasPrefix(c, no+"/") {
 			return c, false
 		}
 	}

@@ -2,7 +2,6 @@ package fs
 
 import (
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -14,31 +13,21 @@ import (
 type Root struct {
 	Host Host
 	// Dir, if set, is a directory of the host that is the root's lower layer
-	// instead of the host's system directories.
+	// instead of the host's system directories. It has no symbolic link in it.
 	Dir string
-	// ReadOnly leaves only Tmp, Home and /dev/shm writable.
+	// ReadOnly leaves only /tmp, /var/tmp, Home and /dev/shm writable.
 	ReadOnly bool
 	Size     uint64 // bytes of all writable areas; must not be 0
 	Inodes   int    // of all writable areas; must not be 0
 
 	Home  string    // absolute; the job's own writable directory
 	Owner [2]uint32 // uid and gid inside that Home, and what a Copy adds, belong to
-	Work  Work
+	// Work is the current directory seen inside; no Source for none.
+	Work Mount
 	// Etc holds the fabricated files below /etc, by name.
 	Etc   []File
-	Extra []Mount
-	Files []File // absolute names
-}
-
-// A Work is the current directory seen inside.
-type Work struct {
-	Source string // outside, absolute; "" for none
-	Target string // inside, absolute
-	Mode   Mode
-	// Mapped is the slot of a detached, id-mapped mount of Source that is used
-	// instead of it, if HasMapped.
-	Mapped    prog.Slot
-	HasMapped bool
+	Extra []Mount // shown after Work, in this order
+	Files []File  // absolute names, written last
 }
 
 // Mode is how a directory of the host is seen.
@@ -46,23 +35,26 @@ type Mode uint8
 
 // The modes.
 const (
-	ReadOnly Mode = iota
-	Writable
-	Copy // an overlay whose writes go to the root's tmpfs
+	ReadOnly Mode = iota // what is there, without its sockets and FIFOs
+	Writable             // itself
+	Copy                 // an overlay whose writes go to the root's tmpfs; for Work only
+	Plain                // read-only, with the sockets and FIFOs in it
 )
 
 // A Mount is a directory or file of the host shown inside, or a tmpfs.
 type Mount struct {
-	Source    string // outside, absolute; "" for a tmpfs
-	Target    string // inside, absolute
-	Dir       bool   // Source is a directory
-	Mode      Mode
-	NoExec    bool
-	Size      uint64 // of a tmpfs of its own; 0 is a directory of the root's
-	Inodes    int
-	Area      prog.Slot // receives a descriptor of the tmpfs
+	Source string // outside, absolute, free of symbolic links; "" for a tmpfs
+	Target string // inside, absolute
+	Dir    bool   // Source is a directory
+	Mode   Mode
+	NoExec bool
+	// Mapped is the slot of a detached, id-mapped mount of Source that is used
+	// instead of it, if HasMapped.
 	Mapped    prog.Slot
 	HasMapped bool
+	Size      uint64    // of a tmpfs of its own; 0 is a directory of the root's
+	Inodes    int       // of a tmpfs of its own
+	Area      prog.Slot // receives a descriptor of the tmpfs
 }
 
 // A File is written into the root.
@@ -71,22 +63,6 @@ type File struct {
 	Content []byte
 	Mode    int
 }
-
-// Old is where the host's root waits until it is detached.
-const Old = "/.old"
-
-// hidden is a place in the tmpfs that the job cannot reach: in a composed root
-// below the mount point of /proc, which the proc file system covers; beside the
-// overlay that is the root of a directory, and an overlay cannot be an upper.
-func (b *builder) hidden(name string) string {
-	if b.r.Dir != "" {
-		return Old + b.r.Host.Base + "/" + name
-	}
-	return "/proc/" + name
-}
-
-// MountPrivate prints for the flags that cut a mount off from its peers.
-const MountPrivate = "MS_REC|MS_PRIVATE"
 
 // Attributes every mount of the job has.
 const (
@@ -105,119 +81,183 @@ const Upper = "upper"
 // Proc is the slot name of a descriptor of the job's /proc.
 const Proc = "proc"
 
-// Append appends init's steps: everything but the last ones, which need the
-// host's root no more and stand in [Root.Leave].
+// Append appends init's steps. Their order is the wall: as long as the host is
+// there, targets lie in a tmpfs that holds nothing but what these steps made;
+// what may hold a symbolic link, a directory of the user's, is only attached,
+// and written to, when the host is gone.
 func (r *Root) Append(p *prog.Program) {
-	b := builder{p: p, r: r}
-	b.begin()
-	b.trees()
-	b.etc()
+	b := builder{p: p, r: r, t: r.Host.Base, f: p.Slot("file")}
+	b.upper = p.Slot(Upper)
+	b.proc = p.Slot(Proc)
+	b.sources()
+	b.tmpfs()
+	if r.Dir == "" {
+		b.compose()
+	} else {
+		b.layer()
+	}
+	b.overlays()
+	b.mountProc()
+	b.pivot()
 	b.writable()
-	b.extra()
-	b.work()
-	b.files()
 	b.dev()
-	b.proc()
-	b.leave()
+	b.maskProc()
+	b.attachAll()
+	b.files()
+	b.seal()
 }
 
 type builder struct {
-	p *prog.Program
-	r *Root
-	f prog.Slot // for files that are opened and closed at once
+	p           *prog.Program
+	r           *Root
+	t           string    // where the tmpfs is mounted, as long as the host is there
+	f           prog.Slot // for files that are opened and closed at once
+	upper, proc prog.Slot
+	lower       prog.Slot // the directory of a root of the user's
+	trees       []tree
+	devices     []prog.Slot // of a root of the user's
+	shm, empty  prog.Slot
+	newProc     prog.Slot // for a root of the user's
+	hasEmpty    bool
+}
+
+// A tree is a user's source, held by a descriptor.
+type tree struct {
+	mount Mount
+	fd    prog.Slot // detached mount to attach
+	dir   prog.Slot // the directory itself, for an overlay's lower layer
 }
 
 func (b *builder) root(steps ...prog.Step) { b.p.AddInit(prog.StageRoot, steps...) }
 
-// begin makes the tmpfs and pivots into it.
-func (b *builder) begin() {
-	b.f = b.p.Slot("file")
+// tmpfs mounts the one file system of all that is writable.
+func (b *builder) tmpfs() {
 	data := "mode=755,size=" + strconv.FormatUint(b.r.Size, 10) + ",nr_inodes=" + strconv.Itoa(b.r.Inodes)
 	b.root(
-		prog.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, MountPrivate, "").
-			Because("nothing mounted here reaches the host, or the other way (slave would let the host's mounts in)"),
-		prog.Mount("tmpfs", b.r.Host.Base, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "MS_NOSUID|MS_NODEV", data),
-		prog.Chdir(b.r.Host.Base),
+		prog.Mount("tmpfs", b.t, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "MS_NOSUID|MS_NODEV", data),
+		prog.Chdir(b.t),
 	)
-	if b.r.Dir != "" {
-		b.beginDir()
-		return
-	}
-	b.root(
-		prog.Mkdir(Old[1:], 0o700),
-		prog.Call("pivot_root", unix.SYS_PIVOT_ROOT, prog.Str("."), prog.Str(Old[1:])).
-			Because("from here on every target is resolved inside the new root"),
-		prog.Chdir("/"),
-	)
-	for _, d := range [...]string{"etc", "dev", "proc", "tmp", "home", "var", "var/tmp"} {
+}
+
+// compose makes the root in the tmpfs itself, of the host's directories. The
+// current directory is the new root.
+func (b *builder) compose() {
+	for _, d := range rootDirs {
 		b.root(prog.Mkdir(d, 0o755))
 	}
+	for _, e := range b.r.Host.Trees {
+		b.show(e)
+	}
+	made := map[string]bool{}
+	for _, e := range b.r.Host.Etc {
+		if dir := parent(e.Name); dir != "etc" && !made[dir] {
+			made[dir] = true
+			b.root(prog.Mkdir(dir, 0o755))
+		}
+		b.show(e)
+	}
+	b.p.AddInit(prog.StageDev, prog.Mount("dev", "dev", "", unix.MS_BIND, "MS_BIND", ""))
+	for _, d := range devices {
+		b.p.AddInit(prog.StageDev, mknod("dev/"+d.name), prog.Mount("/dev/"+d.name, "dev/"+d.name, "", unix.MS_BIND, "MS_BIND", ""))
+	}
+	b.hiddenDirs("proc/")
 }
 
-// beginDir makes an overlay of a directory and the tmpfs, and pivots into it.
-// The lower layer is named "." so that no path of the host shows in the job's
-// mountinfo, and none has to be escaped.
-func (b *builder) beginDir() {
-	base := b.r.Host.Base
-	b.root(
-		prog.Mkdir("upper", 0o755), prog.Mkdir("work", 0o755), prog.Mkdir("root", 0o755),
-		prog.Chdir(b.r.Dir),
-		overlay(base+"/root", base+"/upper", base+"/work"),
-		prog.Chdir(base+"/root"),
-		prog.Mkdir(Old[1:], 0o700),
-		prog.Call("pivot_root", unix.SYS_PIVOT_ROOT, prog.Str("."), prog.Str(Old[1:])),
-		prog.Chdir("/"),
+var rootDirs = [...]string{"etc", "dev", "proc", "tmp", "home", "var", "var/tmp"}
+
+// hiddenDirs makes what the job must not reach: in a composed root below the
+// mount point of /proc, which the proc file system then covers.
+func (b *builder) hiddenDirs(prefix string) {
+	b.root(prog.Mkdir(prefix+"cow", 0o755), prog.Mkdir(prefix+"cow-work", 0o755), prog.Mkdir(prefix+"shm", 0o755),
+		prog.Mkdir(prefix+"empty", 0o555), prog.Mkdir(prefix+"lower", 0o755),
+		prog.Call("fchmodat", unix.SYS_FCHMODAT, prog.At(), prog.Str(prefix+"shm"), prog.Bits(0o1777, "01777")),
+		prog.Open(prefix+"cow", unix.O_RDONLY|unix.O_DIRECTORY, "O_RDONLY|O_DIRECTORY", 0, b.upper).
+			Because("for the runner: the tmpfs in use, and what was written to a copied directory"),
 	)
-	for _, d := range [...]string{"etc", "dev", "proc", "tmp", "home", "var", "var/tmp"} {
-		b.root(prog.Mkdir(d, 0o755).Ignore(unix.EEXIST))
+	b.own(prefix + "cow")
+	b.shm, b.empty = b.p.Slot("shm"), b.p.Slot("empty")
+	b.root(clone(prefix+"shm", b.shm))
+	for _, m := range b.r.Host.Masks {
+		b.hasEmpty = b.hasEmpty || m.Dir
+	}
+	if b.hasEmpty {
+		b.root(clone(prefix+"empty", b.empty), setAttrFd(b.empty, attrRO|unix.MOUNT_ATTR_NOEXEC, attrROText+"|MOUNT_ATTR_NOEXEC"))
 	}
 }
 
-// overlay mounts an overlay whose lower layer is the current directory.
-func overlay(target, upper, work string) prog.Step {
-	return prog.Mount("overlay", target, "overlay", unix.MS_NOSUID|unix.MS_NODEV, "MS_NOSUID|MS_NODEV",
-		"lowerdir=.,upperdir="+upper+",workdir="+work+",userxattr")
+// hidden is a directory made by hiddenDirs, while the host is there.
+func (b *builder) hidden(name string) string {
+	if b.r.Dir != "" {
+		return b.t + "/" + name
+	}
+	return b.t + "/proc/" + name
 }
 
-func (b *builder) trees() {
-	for _, e := range b.r.Host.Trees {
-		b.show(e)
+// own gives a directory to the job, if that is not root inside, which made it.
+func (b *builder) own(path string) {
+	if o := b.r.Owner; o != [2]uint32{} {
+		b.root(prog.Call("fchownat", unix.SYS_FCHOWNAT, prog.At(), prog.Str(path), prog.Int(int(o[0])), prog.Int(int(o[1])), prog.Int(0)))
 	}
 }
 
 // show makes one name of the host appear under the same name.
 func (b *builder) show(e Entry) {
-	target := "/" + e.Name
 	if e.Link != "" {
-		b.root(prog.Symlink(e.Link, target))
+		b.root(prog.Symlink(e.Link, e.Name))
 		return
 	}
 	if e.Dir {
-		b.root(prog.Mkdir(target, 0o755))
+		b.root(prog.Mkdir(e.Name, 0o755))
 	} else {
-		b.root(mknod(target))
+		b.root(mknod(e.Name))
 	}
+	b.root(prog.Mount("/"+e.Name, e.Name, "", bindFlags, bindText, ""), prog.SetAttr(e.Name, attrRO, attrROText))
+}
+
+// layer makes the root an overlay of the user's directory and the tmpfs. The
+// lower layer is named "." so that no path of the host shows in the job's
+// mountinfo, and none has to be escaped. The current directory is the new root.
+func (b *builder) layer() {
+	b.root(prog.Mkdir("upper", 0o755), prog.Mkdir("work", 0o755), prog.Mkdir("root", 0o755))
+	b.hiddenDirs("")
 	b.root(
-		prog.Mount(Old+target, target, "", bindFlags, bindText, ""),
-		prog.SetAttr(target, attrRO, attrROText),
+		prog.Call("fchdir", unix.SYS_FCHDIR, prog.Fd(b.lower)),
+		overlay(b.t+"/root", "lowerdir=.,upperdir="+b.t+"/upper,workdir="+b.t+"/work,userxattr", false).About(b.r.Dir),
+		prog.Chdir(b.t+"/root"),
 	)
 }
 
-func mknod(path string) prog.Step {
-	return prog.Call("mknodat", unix.SYS_MKNODAT, prog.At(), prog.Str(path), prog.Bits(unix.S_IFREG|0o644, "S_IFREG|0644"), prog.Int(0))
-}
-
-func (b *builder) etc() {
-	if len(b.r.Host.Etc) > 0 {
-		made := map[string]bool{}
-		for _, e := range b.r.Host.Etc {
-			if i := strings.LastIndexByte(e.Name, '/'); i > len("etc") && !made[e.Name[:i]] {
-				made[e.Name[:i]] = true
-				b.root(prog.Mkdir("/"+e.Name[:i], 0o755))
-			}
-			b.show(e)
+// pivot makes the current directory the root and lets go of the host: the old
+// root comes to lie on top of the new one and is taken away (pivot_root(2)).
+func (b *builder) pivot() {
+	b.root(
+		prog.Call("pivot_root", unix.SYS_PIVOT_ROOT, prog.Str("."), prog.Str(".")),
+		prog.Call("umount2", unix.SYS_UMOUNT2, prog.Str("."), prog.Bits(unix.MNT_DETACH, "MNT_DETACH")).
+			Because("the host's files are gone from here: no later target can lead to them"),
+		prog.Chdir("/"),
+	)
+	for _, t := range b.trees {
+		if t.dir != 0 {
+			b.root(prog.Close(t.dir))
 		}
 	}
+	if b.r.Dir != "" {
+		b.root(prog.Close(b.lower))
+		for _, d := range rootDirs {
+			b.root(prog.Mkdir(d, 0o755).Ignore(unix.EEXIST))
+		}
+	}
+}
+
+// writable makes the directories that are the job's own, and the fabricated
+// files, which in a root of the user's replace what has their name.
+func (b *builder) writable() {
+	for _, d := range [...]string{"/tmp", "/var/tmp"} {
+		b.root(prog.Call("fchmodat", unix.SYS_FCHMODAT, prog.At(), prog.Str(d), prog.Bits(0o1777, "01777")))
+	}
+	b.root(b.parents(b.r.Home)...)
+	b.root(prog.Mkdir(b.r.Home, 0o755).Ignore(unix.EEXIST))
+	b.own(b.r.Home)
 	for _, f := range b.r.Etc {
 		b.write("/etc/"+f.Name, f)
 	}
@@ -236,26 +276,10 @@ func (b *builder) write(path string, f File) {
 	b.root(prog.Close(b.f))
 }
 
-// writable makes the directories that are the job's own.
-func (b *builder) writable() {
-	for _, d := range [...]string{"/tmp", "/var/tmp"} {
-		b.root(prog.Call("fchmodat", unix.SYS_FCHMODAT, prog.At(), prog.Str(d), prog.Bits(0o1777, "01777")))
-	}
-	b.root(b.parents(b.r.Home)...)
-	b.root(prog.Mkdir(b.r.Home, 0o755).Ignore(unix.EEXIST))
-	b.own(b.r.Home)
-	shm, upper := b.hidden("shm"), b.hidden("cow")
-	b.root(prog.Mkdir(upper, 0o755), prog.Mkdir(b.hidden("cow-work"), 0o755), prog.Mkdir(shm, 0o755),
-		prog.Call("fchmodat", unix.SYS_FCHMODAT, prog.At(), prog.Str(shm), prog.Bits(0o1777, "01777")),
-		prog.Open(upper, unix.O_RDONLY|unix.O_DIRECTORY, "O_RDONLY|O_DIRECTORY", 0, b.p.Slot(Upper)).
-			Because("for the runner: the tmpfs in use, and what was written to a copied directory"))
-	b.own(upper)
-}
-
-// own gives a directory to the job, if that is not root inside, which made it.
-func (b *builder) own(path string) {
-	if o := b.r.Owner; o != [2]uint32{} {
-		b.root(prog.Call("fchownat", unix.SYS_FCHOWNAT, prog.At(), prog.Str(path), prog.Int(int(o[0])), prog.Int(int(o[1])), prog.Int(0)))
+func (b *builder) files() {
+	for _, f := range b.r.Files {
+		b.root(b.parents(f.Name)...)
+		b.write(f.Name, f)
 	}
 }
 
@@ -270,27 +294,15 @@ func (b *builder) parents(path string) []prog.Step {
 	return steps
 }
 
-func (b *builder) files() {
-	for _, f := range b.r.Files {
-		b.root(b.parents(f.Name)...)
-		b.write(f.Name, f)
-	}
-}
-
-// leave makes the root read-only if asked, and lets go of the host's.
-func (b *builder) leave() {
-	if b.r.ReadOnly {
-		for _, d := range [...]string{"/tmp", "/var/tmp", b.r.Home} {
-			b.root(prog.Mount(d, d, "", unix.MS_BIND, "MS_BIND", ""))
-		}
-		b.root(prog.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, prog.At(), prog.Str("/"), prog.Int(0),
-			prog.Data(mountAttr(unix.MOUNT_ATTR_RDONLY), "MOUNT_ATTR_RDONLY"), prog.Int(mountAttrSize)))
-	}
-	b.root(
-		prog.Call("umount2", unix.SYS_UMOUNT2, prog.Str(Old), prog.Bits(unix.MNT_DETACH, "MNT_DETACH")).
-			Because("the host's files are gone from here"),
-	)
+// seal makes the root itself read-only, if asked; what is mounted in it stays
+// as it is.
+func (b *builder) seal() {
 	if !b.r.ReadOnly {
-		b.root(prog.Call("unlinkat", unix.SYS_UNLINKAT, prog.At(), prog.Str(Old), prog.Bits(unix.AT_REMOVEDIR, "AT_REMOVEDIR")))
+		return
 	}
+	for _, d := range [...]string{"/tmp", "/var/tmp", b.r.Home} {
+		b.root(prog.Mount(d, d, "", unix.MS_BIND, "MS_BIND", ""))
+	}
+	b.root(prog.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, prog.At(), prog.Str("/"), prog.Int(0),
+		prog.Data(mountAttr(unix.MOUNT_ATTR_RDONLY), "MOUNT_ATTR_RDONLY"), prog.Int(mountAttrSize)))
 }

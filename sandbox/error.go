@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/jailrun/jailrun/fs"
 	"github.com/jailrun/jailrun/sandbox/prog"
 )
 
@@ -140,7 +139,9 @@ func stepErrorOn(h host, p *prog.Program, f prog.Failure) *Error {
 		who = "job"
 	}
 	e.Err = &stepFailure{who: who, index: f.Index, text: p.Text(s, false), errno: f.Errno}
-	e.Path = stepObject(p, f, s)
+	if e.Path = s.Of; e.Path == "" {
+		e.Path = stepObject(p, f, s)
+	}
 	switch {
 	case s.Name == "mount" && len(s.Args) > 2: // by type, which tells more than the source
 		if t, ok := stringArg(p, s.Args[2]); ok {
@@ -151,9 +152,6 @@ func stepErrorOn(h host, p *prog.Program, f prog.Failure) *Error {
 		e.Path = e.Path[strings.LastIndexByte(e.Path, '/')+1:]
 	case !strings.Contains(e.Path, "/") && e.Path != "":
 		e.Op, e.Path = e.Op+" "+e.Path, "" // a host name, a resource
-	}
-	if rest, ok := strings.CutPrefix(e.Path, fs.Old+"/"); ok {
-		e.Path = "/" + rest
 	}
 	e.Hint = hint(e, h)
 	return e

@@ -253,12 +253,12 @@ func exe(head string) executable { return executable{found: true, mode: 0o755, h
 func TestExplainExec(t *testing.T) {
 	shown := fs.Root{
 		Host: fs.Host{Trees: []fs.Entry{{Name: "usr", Dir: true}, {Name: "bin", Link: "usr/bin"}}, Etc: []fs.Entry{{Name: "etc/alternatives", Dir: true}}},
-		Work: fs.Work{Source: "/home/u/p", Target: WorkDir},
+		Work: fs.Mount{Source: "/home/u/p", Target: WorkDir},
 		Extra: []fs.Mount{{Source: "/home/u/tools", Target: "/opt/tools", Dir: true}, {Target: "/opt/tools/tmp", Dir: true, Size: 1},
 			{Source: "/home/u/one", Target: "/opt/one"}},
 	}
 	hidden := shown
-	hidden.Work = fs.Work{}
+	hidden.Work = fs.Mount{}
 	other := fs.Root{Dir: "/srv/root", Work: shown.Work}
 	foreign, foreignName := uint16(183), "arm64"
 	if runtime.GOARCH == "arm64" {

@@ -40,9 +40,9 @@ var (
 	errStdoutSet      = errors.New("sandbox: Stdout already set")
 )
 
-// start makes at most two attempts: where the file system of the current
+// start makes at most three attempts: where the file system of the current
 // directory refuses an overlay, which only the attempt shows, the directory is
-// shown read-only, unless it was asked for otherwise.
+// shown read-only, unless it was asked for otherwise; at last as it is.
 func (r *run) start() error {
 	s := &r.cmd.Spec
 	if err := s.check(); err != nil {
@@ -73,14 +73,15 @@ func (r *run) start() error {
 		r.plan = plan
 		err = r.attempt()
 		var e *Error
-		if b.cwd == CWDAuto && plan.cwdAuto && plan.cwd == CWDCopy && errors.As(err, &e) && e.Op == "mount overlay" {
-			r.event("root", "the file system of the current directory refuses an overlay; showing it read-only", 0)
-			r.undo.run(&r.leftovers)
-			b.cwd = CWDReadOnly
-			r.notes = append(r.notes, "the current directory is read-only: its file system refuses an overlay ("+e.Errno.Error()+")")
-			continue
+		if !plan.cwdAuto || b.plain || !errors.As(err, &e) || e.Op != "mount overlay" {
+			return err
 		}
-		return err
+		r.event("root", "the file system of the current directory refuses an overlay; trying without", 0)
+		r.undo.run(&r.leftovers)
+		if b.plain = plan.cwd == CWDReadOnly; !b.plain {
+			r.notes = append(r.notes, "the current directory is read-only: its file system refuses an overlay ("+e.Errno.Error()+")")
+		}
+		b.cwd = CWDReadOnly
 	}
 }
 

@@ -63,6 +63,7 @@ type build struct {
 	identity  identity
 	stdin     bool // the job gets a stdin pipe
 	cwd       CWD  // overrides the choice, after a failed attempt
+	plain     bool // no overlay at all, after a failed attempt
 	hasCgroup bool
 }
 
@@ -100,6 +101,9 @@ func newPlan(s *Spec, f *facts, b build) (*Plan, error) {
 	}
 	p.AddInit(prog.StageIdentity, prog.Stamp(stampInit),
 		prog.KeepOnly(first...).Because("nothing else of the runner's comes along"),
+		prog.Dup(prog.SlotCtl, 0, 0, "0").Because("so that no descriptor made here lies where the job's streams will"),
+		prog.Dup(prog.SlotCtl, 1, 0, "0"),
+		prog.Dup(prog.SlotCtl, 2, 0, "0"),
 		prog.Call("umask", unix.SYS_UMASK, prog.Int(0)).Because("modes are what the steps say, whatever the caller's"))
 	b.identity.append(p)
 	hostname := s.hostname()

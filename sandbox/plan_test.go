@@ -81,7 +81,7 @@ func TestPlanOrder(t *testing.T) {
 	text := planText(t, Spec{Args: []string{"true"}}, aHost(1000), build{tier: TierWatchdog})
 	last := -1
 	for _, s := range []string{
-		"keep-only(", "uid_map", "MS_REC|MS_PRIVATE", "pivot_root", "umount2(\"/.old\"", "CLONE_NEWTIME", "send-ready", "scrub()", "fork-job()",
+		"keep-only(", "uid_map", "MS_REC|MS_PRIVATE", "openat2(", "\"tmpfs\"", "mount(\"proc\"", "pivot_root", "umount2(\".\"", "move_mount(tree-0", "CLONE_NEWTIME", "send-ready", "scrub()", "fork-job()",
 		"PR_SET_DUMPABLE, 0", "write(gate", "reap()", "job (pid 2)", "CLONE_NEWCGROUP", "max_user_namespaces", "oom_score_adj",
 		"MOUNT_ATTR_RDONLY", "PR_CAPBSET_DROP", "capset", "PR_SET_NO_NEW_PRIVS", "read(gate", "keep-only(0, 1, 2, status)", "SECCOMP_SET_MODE_FILTER", "execve",
 	} {

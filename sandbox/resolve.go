@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/jailrun/jailrun/fs"
 )
@@ -115,7 +116,17 @@ func (pl *Plan) resolveCWD(s *Spec, f *facts, b build) error {
 		return fieldError("cwd", "cow", "needs an overlay on a tmpfs, which works since Linux 6.6; use ro or rw")
 	}
 	pl.cwd = mode
-	pl.root.Work = fs.Work{Source: f.dir, Target: WorkDir, Mode: map[CWD]fs.Mode{CWDCopy: fs.Copy, CWDReadOnly: fs.ReadOnly, CWDWritable: fs.Writable}[mode]}
+	pl.root.Work = fs.Mount{Source: f.dir, Target: WorkDir, Dir: true, Mode: fs.Copy}
+	switch {
+	case mode == CWDWritable:
+		pl.root.Work.Mode = fs.Writable
+		pl.note("UNIX sockets and FIFOs in the current directory can be used by the job")
+	case mode == CWDReadOnly && b.plain:
+		pl.root.Work.Mode = fs.Plain
+		pl.note("UNIX sockets and FIFOs in the current directory can be used by the job")
+	case mode == CWDReadOnly:
+		pl.root.Work.Mode = fs.ReadOnly
+	}
 	if f.uid == 0 {
 		pl.root.Work.Mapped, pl.root.Work.HasMapped = pl.Program.Slot("cwd-tree"), true
 		pl.mapped = append(pl.mapped, mappedTree{pl.root.Work.Mapped, f.dir})
@@ -157,8 +168,17 @@ func (pl *Plan) resolveBind(s *Spec, f *facts, m Bind) error {
 		return fieldError("bind", m.Source, "is a socket, FIFO or device; it is shown only with --unsafe %s", UnsafeBindSockets)
 	}
 	mode := fs.ReadOnly
-	if m.Writable {
+	switch {
+	case m.Writable:
 		mode = fs.Writable
+		if within(f.exe, src) && !s.unsafe(UnsafeBindHome) {
+			return fieldError("bind", m.Source, "holds jailrun's own program, which the job could replace; bind it ro")
+		}
+		if st.IsDir() && !m.Sockets {
+			pl.note("UNIX sockets and FIFOs below %s can be used by the job", src)
+		}
+	case m.Sockets:
+		mode = fs.Plain
 	}
 	x := fs.Mount{Source: src, Target: target, Dir: st.IsDir(), Mode: mode, NoExec: m.NoExec}
 	if f.uid == 0 {
@@ -168,6 +188,9 @@ func (pl *Plan) resolveBind(s *Spec, f *facts, m Bind) error {
 	pl.root.Extra = append(pl.root.Extra, x)
 	return nil
 }
+
+// within reports whether name lies in dir.
+func within(name, dir string) bool { return name == dir || strings.HasPrefix(name, dir+"/") }
 
 func (s *Spec) unsafe(name string) bool { return slices.Contains(s.Unsafe, name) }
 

@@ -88,9 +88,9 @@ func interpret(h *head) {
 		case opStamp:
 			stamp((*int64)(unsafe.Add(unsafe.Pointer(&h.stamp), c.arg[0]*8)))
 		case opKeepOnly:
-			errno = keepOnly(h, uint32(c.arg[0]))
+			errno = keepOnly(h, uint64(c.arg[0]))
 		case opSendFds:
-			errno = sendReady(h, uint32(c.arg[0]))
+			errno = sendReady(h, uint64(c.arg[0]))
 		case opScrub:
 			errno = scrub(&h.kept)
 		case opReap:
@@ -215,7 +215,7 @@ func stamp(to *int64) {
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func keepOnly(h *head, mask uint32) syscall.Errno {
+func keepOnly(h *head, mask uint64) syscall.Errno {
 	low := int64(0)
 	for {
 		next := int64(1) << 31
@@ -256,7 +256,7 @@ const cmsgHead = 16
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func sendReady(h *head, mask uint32) syscall.Errno {
+func sendReady(h *head, mask uint64) syscall.Errno {
 	kind := uint32(kindReady)
 	m := &h.msg
 	m.vec = iovec{uintptr(unsafe.Pointer(&kind)), 4}

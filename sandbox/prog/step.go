@@ -50,7 +50,7 @@ const (
 	slotFirstFree
 )
 
-const maxSlots = 32
+const maxSlots = 64
 
 // An Arg is one argument of a step.
 type Arg struct {
@@ -113,6 +113,7 @@ type Step struct {
 	Name  string // of the system call or operation
 	Args  []Arg
 	Note  string // why it is there, for readers of the plan; may be empty
+	Of    string // the file of the caller's it is about, if its arguments do not name it
 
 	nr      uintptr
 	save    Slot // where the result goes; only if saves
@@ -143,6 +144,9 @@ func (s Step) Loop(arg int, last uint64) Step { s.loopArg, s.loopTo = arg, last;
 
 // Because attaches the reason that the plan prints behind the step.
 func (s Step) Because(note string) Step { s.Note = note; return s }
+
+// About names the file of the caller's that the step is about.
+func (s Step) About(path string) Step { s.Of = path; return s }
 
 // Operations beside system calls. Their numbers lie above any system call.
 const (
