@@ -21,8 +21,14 @@ func Sensitive(dir, home string, keep []string) string {
 	if dir == "/home" {
 		return "above home directories"
 	}
-	if rest, ok := strings.CutPrefix(dir, "/home/"); ok && !strings.Contains(rest, "/") {
-		return "a home directory"
+	if rest, ok := strings.CutPrefix(dir, "/home/"); ok {
+		_, below, deeper := strings.Cut(rest, "/")
+		switch {
+		case !deeper:
+			return "a home directory"
+		case below[0] == '.':
+			return "a dot directory of a home"
+		}
 	}
 	if home != "" && home != "/" {
 		if dir == home {

@@ -49,7 +49,7 @@ var (
 		"acpi", "asound", "bus", "cmdline", "diskstats", "driver", "fs", "interrupts", "iomem", "ioports", "irq", "kallsyms",
 		"kcore", "key-users", "keys", "kpagecgroup", "kpagecount", "kpageflags", "latency_stats", "modules",
 		"mtrr", "sched_debug", "scsi", "slabinfo", "softirqs", "swaps", "sysrq-trigger", "timer_list", "timer_stats",
-		"tty", "version_signature", "vmallocinfo", "zoneinfo", "pagetypeinfo", "buddyinfo",
+		"partitions", "config.gz", "pressure", "tty", "version_signature", "vmallocinfo", "zoneinfo", "pagetypeinfo", "buddyinfo",
 	}
 )
 

@@ -120,6 +120,8 @@ func (pl *Plan) appendScrub(keep ...prog.Slot) {
 	pl.Program.AddInit(prog.StageScrub,
 		prog.KeepOnly(append(kept, prog.SlotStatus, prog.SlotGate)...),
 		prog.Prctl(unix.PR_SET_NAME, "PR_SET_NAME", prog.Str("jailrun-init")),
+		prog.SetLimit(unix.RLIMIT_SIGPENDING, "RLIMIT_SIGPENDING", unix.Rlimit{}).
+			Because("what the job queues for init would be charged to the caller; SIGCHLD needs no place in the queue"),
 		prog.Prctl(unix.PR_SET_DUMPABLE, "PR_SET_DUMPABLE", prog.Int(0)).
 			Because("the job can neither ptrace init nor read its /proc entries"),
 		dropBounding(),

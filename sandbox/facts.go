@@ -3,6 +3,8 @@ package sandbox
 import (
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -18,7 +20,7 @@ type facts struct {
 	groups   []int
 	dir      string // Spec.Dir, absolute and free of symbolic links; "" if it cannot be seen
 	dirErr   error
-	home     string // the caller's; "" as root, which reads no variables
+	home     string // the caller's; "" if it has none
 	exe      string // our own program
 	host     fs.Host
 	hard     [limits.Resources]unix.Rlimit
@@ -37,9 +39,7 @@ func survey(s *Spec) (*facts, error) {
 	if f.dir, f.dirErr = currentDir(s.Dir); f.dirErr != nil && s.Dir != "" {
 		return nil, f.dirErr
 	}
-	if f.uid != 0 {
-		f.home = filepath.Clean("/" + os.Getenv("HOME"))
-	}
+	f.home = homeOf(f.uid)
 	f.exe, _ = os.Readlink("/proc/self/exe") // only to keep it out of what is shown
 	if f.host, err = fs.Survey(s.composed()); err != nil {
 		return nil, err
@@ -51,6 +51,36 @@ func survey(s *Spec) (*facts, error) {
 	f.timeNS = unix.Faccessat(unix.AT_FDCWD, "/proc/self/ns/time", unix.F_OK, 0) == nil
 	f.keys = unix.Faccessat(unix.AT_FDCWD, "/proc/keys", unix.F_OK, 0) == nil
 	return f, nil
+}
+
+// homeOf finds the caller's home, free of symbolic links as the kernel names
+// directories: by HOME, which root does not trust, or else by /etc/passwd.
+func homeOf(uid int) string {
+	home := ""
+	if uid != 0 {
+		home = os.Getenv("HOME")
+	}
+	if home == "" || home[0] != '/' {
+		home = passwdHome(uid)
+	}
+	if real, err := filepath.EvalSymlinks(home); err == nil {
+		return real
+	}
+	return filepath.Clean(home)
+}
+
+func passwdHome(uid int) string {
+	text, err := os.ReadFile("/etc/passwd")
+	if err != nil {
+		return ""
+	}
+	want := strconv.Itoa(uid)
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Split(line, ":"); len(f) >= 6 && f[2] == want {
+			return f[5]
+		}
+	}
+	return ""
 }
 
 func (s *Spec) composed() bool { return s.Rootfs == "" || s.Rootfs == "host" }

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -36,15 +35,15 @@ func chooseIdentity(s *Spec, f *facts, sub func() (uid, gid []idmap.SubRange, er
 	}
 	choice, err := idmap.ParseFlag(mode)
 	if err != nil {
-		return identity{}, fmt.Errorf("map: %w", err)
+		return identity{}, &FieldError{"map", mode, err}
 	}
 	if choice.Mode == idmap.ModeIsolated {
-		return identity{}, errors.New("map: auto:isolated is not supported by this version; auto is")
+		return identity{}, fieldError("map", mode, "is not supported by this version; auto is")
 	}
 	var user idmap.User
 	if s.User != "" {
 		if user, err = idmap.ParseUser(s.User); err != nil {
-			return identity{}, fmt.Errorf("user: %w", err)
+			return identity{}, &FieldError{"user", s.User, err}
 		}
 	} else if choice.Mode == idmap.ModeAuto {
 		user = idmap.User{UID: 1000, GID: 1000}
@@ -54,6 +53,8 @@ func chooseIdentity(s *Spec, f *facts, sub func() (uid, gid []idmap.SubRange, er
 		id.job = [2]uint32{uint32(f.uid), uint32(f.gid)}
 	}
 	switch {
+	case choice.Mode == idmap.ModeExplicit && f.uid == 0 && holdsPowerful(choice.Map):
+		return id, fieldError("map", mode, "as root it must not hold the outside ids 0 and 65534, root's own and nobody's, which daemons share")
 	case choice.Mode == idmap.ModeExplicit:
 		id.uid, id.gid, id.written = choice.Map, choice.Map, true
 	case f.uid == 0:
@@ -69,6 +70,13 @@ func chooseIdentity(s *Spec, f *facts, sub func() (uid, gid []idmap.SubRange, er
 		return id, err
 	}
 	return id, id.check()
+}
+
+// holdsPowerful reports whether a map gives away root's own id, or nobody's.
+func holdsPowerful(m idmap.Map) bool {
+	_, root := m.ToInside(0)
+	_, nobody := m.ToInside(65534)
+	return root || nobody
 }
 
 func (id *identity) auto(f *facts, sub func() (uid, gid []idmap.SubRange, err error)) error {
@@ -88,7 +96,7 @@ func (id *identity) auto(f *facts, sub func() (uid, gid []idmap.SubRange, err er
 func (id *identity) check() error {
 	if id.written {
 		if _, ok := id.uid.ToOutside(0); !ok {
-			return fmt.Errorf("map %s: it must map the inside id 0, which init needs", id.uid)
+			return fieldError("map", id.uid.String(), "must map the inside id 0, which init needs")
 		}
 	}
 	for _, x := range [2]struct {
@@ -100,7 +108,7 @@ func (id *identity) check() error {
 			return err
 		}
 		if _, ok := x.m.ToOutside(x.id); !ok {
-			return fmt.Errorf("user: %s %d is not in the map %s", x.what, x.id, x.m)
+			return fieldError("user", fmt.Sprint(x.id), "the %s is not in the map %s", x.what, x.m)
 		}
 	}
 	return nil
