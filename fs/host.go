@@ -97,12 +97,7 @@ func (h *Host) surveyEtc() error {
 			h.Etc = append(h.Etc, e)
 		}
 	}
-	d, err := os.Open("/etc")
-	if err != nil {
-		return nil // a host without /etc has nothing to show
-	}
-	defer d.Close()
-	names, err := d.Readdirnames(-1)
+	names, err := etcDirectory()
 	if err != nil {
 		return err
 	}
@@ -121,6 +116,26 @@ func (h *Host) surveyEtc() error {
 		}
 	}
 	return nil
+}
+
+// etcDirectory lists /etc, without the poller that os.Open would start.
+func etcDirectory() ([]string, error) {
+	fd, err := unix.Open("/etc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil // a host without /etc has nothing to show
+	}
+	defer unix.Close(fd)
+	var names []string
+	for buf := make([]byte, 16<<10); ; {
+		n, err := unix.ReadDirent(fd, buf)
+		if err != nil {
+			return nil, &os.PathError{Op: "getdents64", Path: "/etc", Err: err}
+		}
+		if n == 0 {
+			return names, nil
+		}
+		_, _, names = unix.ParseDirent(buf[:n], -1, names)
+	}
 }
 
 // sortStrings is an insertion sort: the list has a handful of names.

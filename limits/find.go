@@ -2,6 +2,7 @@ package limits
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -135,16 +136,23 @@ func ownGroup(opt *FindOptions) (*Subtree, error) {
 // this process is another one: mounts may show any part of the hierarchy.
 func openOwn(opt *FindOptions, path string) (own dir, procs []int, err error) {
 	var places []string
-	usual := mountPoint{point: "/sys/fs/cgroup", root: "/"}
+	// Nearly everywhere it is at one of these; mountinfo may hold thousands of
+	// lines. Where one of them shows our group, and it is not ours to change,
+	// no other mount makes it ours.
+	usual := []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"}
 	if opt.mount != "" {
-		usual.point = opt.mount
+		usual = []string{opt.mount}
 	}
-	// Nearly everywhere it is there; mountinfo may hold thousands of lines.
-	if place, ok := usual.below(path); ok {
-		if own, procs, err = openHolding(opt, place); err == nil {
-			return own, procs, nil
+	for _, point := range usual {
+		place, ok := mountPoint{point: point, root: "/"}.below(path)
+		if !ok {
+			continue
 		}
-		if !errors.Is(err, unix.ENOENT) {
+		own, procs, err = openHolding(opt, place)
+		if err == nil || errors.Is(err, errNotOurs) {
+			return own, procs, err
+		}
+		if !errors.Is(err, unix.ENOENT) && point == usual[0] {
 			places = append(places, err.Error())
 		}
 	}
@@ -166,6 +174,8 @@ func openOwn(opt *FindOptions, path string) (own dir, procs []int, err error) {
 	return dir{fd: -1}, nil, errors.New(strings.Join(places, ", "))
 }
 
+var errNotOurs = errors.New("the group belongs to somebody else")
+
 func openHolding(opt *FindOptions, place string) (dir, []int, error) {
 	d, err := openDir(place, opt.fake)
 	if err != nil {
@@ -179,6 +189,13 @@ func openHolding(opt *FindOptions, place string) (dir, []int, error) {
 	if fs.Type != unix.CGROUP2_SUPER_MAGIC && opt.fake == nil {
 		d.close()
 		return d, nil, d.fail("open", "", errors.New("not a cgroup v2 file system"))
+	}
+	if opt.fake == nil {
+		// Asked before the list is read: the root group may hold thousands.
+		if err := unix.Faccessat(d.fd, "cgroup.procs", unix.W_OK, unix.AT_EACCESS); errors.Is(err, unix.EACCES) || errors.Is(err, unix.EROFS) {
+			d.close()
+			return d, nil, fmt.Errorf("%w: %w", errNotOurs, d.fail("open", "cgroup.procs", err))
+		}
 	}
 	procs, err := d.procs()
 	if err == nil && !slices.Contains(procs, os.Getpid()) {
