@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,23 +40,41 @@ func isBig() (bool, error) {
 type spawner struct {
 	mem  []byte
 	sock *os.File
-	who  credentials
+	who  string // standing of the thread that made it
 }
 
-// credentials are those with which a spawner was made. It must not serve its
-// process with rights that this has since given up.
-type credentials struct {
-	uid, euid, gid, egid int
-	groups               []int
-}
-
-func ownCredentials() (credentials, error) {
-	groups, err := unix.Getgroups()
-	return credentials{unix.Getuid(), unix.Geteuid(), unix.Getgid(), unix.Getegid(), groups}, err
-}
-
-func (c credentials) same(o credentials) bool {
-	return c.uid == o.uid && c.euid == o.euid && c.gid == o.gid && c.egid == o.egid && slices.Equal(c.groups, o.groups)
+// standing is the text of all that a child inherits from this thread and that
+// a process may change: ids, capabilities, no_new_privs and filters,
+// namespaces, root and groups. A spawner was made with one standing and must
+// not serve its process in another: that may have given up rights since.
+func standing() (string, error) {
+	const self = "/proc/thread-self/"
+	var b strings.Builder
+	status, err := os.ReadFile(self + "status")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(status)) {
+		for _, name := range [...]string{"Uid:", "Gid:", "Groups:", "Cap", "NoNewPrivs:", "Seccomp"} {
+			if strings.HasPrefix(line, name) {
+				b.WriteString(line)
+			}
+		}
+	}
+	for _, name := range [...]string{"user", "mnt", "net", "ipc", "uts", "cgroup", "pid_for_children"} {
+		link, err := os.Readlink(self + "ns/" + name)
+		if err != nil && !errors.Is(err, unix.ENOENT) { // a kernel without this kind
+			return "", err
+		}
+		b.WriteString(link + "\n")
+	}
+	var root unix.Stat_t
+	if err := unix.Stat(self+"root", &root); err != nil {
+		return "", &os.PathError{Op: "stat", Path: self + "root", Err: err}
+	}
+	groups, err := os.ReadFile(self + "cgroup")
+	fmt.Fprintf(&b, "%x %x\n%s", root.Dev, root.Ino, groups)
+	return b.String(), err
 }
 
 // theSpawner is made when it is first needed and lives as long as the process:
@@ -70,11 +88,13 @@ var theSpawner struct {
 func (p *Process) spawn(flags uint64, bindings []Binding) error {
 	theSpawner.Lock()
 	defer theSpawner.Unlock()
-	who, err := ownCredentials()
+	runtime.LockOSThread() // whose standing it is
+	defer runtime.UnlockOSThread()
+	who, err := standing()
 	if err != nil {
-		return os.NewSyscallError("getgroups", err)
+		return err
 	}
-	if s := theSpawner.spawner; s != nil && !s.who.same(who) {
+	if s := theSpawner.spawner; s != nil && s.who != who {
 		theSpawner.spawner = nil
 		if err := s.end(); err != nil {
 			return err
@@ -99,14 +119,19 @@ func (p *Process) spawn(flags uint64, bindings []Binding) error {
 
 var errSpawnerGone = errors.New("the spawner is gone")
 
-func newSpawner(who credentials) (*spawner, error) {
-	img, err := image()
-	if err != nil {
-		return nil, err
-	}
+func newSpawner(who string) (*spawner, error) {
 	mem, _, err := shared(os.Getpagesize()*spawnPages, false)
 	if err != nil {
 		return nil, err
+	}
+	return newSpawnerIn(mem, who)
+}
+
+// newSpawnerIn makes a spawner that keeps mem, which is then its own.
+func newSpawnerIn(mem []byte, who string) (*spawner, error) {
+	img, err := image()
+	if err != nil {
+		return nil, errors.Join(err, unix.Munmap(mem))
 	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -145,25 +170,30 @@ func (s *spawner) request(p *Process, flags uint64, bindings []Binding) error {
 	}
 	h.nBound = uint32(len(bindings))
 	h.cloneInit = cloneArgs{flags: flags | unix.CLONE_PIDFD, pidfd: h.pidfdAddress(), exitSignal: uint64(unix.SIGCHLD)}
-	fd := int(s.sock.Fd())
-	if err := unix.Sendmsg(fd, p.arena.place(), unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL); err != nil {
-		return fmt.Errorf("%w: %w", errSpawnerGone, err)
+	answer, oob, err := s.exchange(p.arena.place(), fds)
+	if err != nil {
+		return err
 	}
-	var answer [8]byte
-	oob := make([]byte, 64)
-	var n, oobn int
+	return p.answered(answer, oob)
+}
+
+// exchange sends one request and returns the answer, with what came along.
+func (s *spawner) exchange(place []byte, fds []int) (answer, oob []byte, err error) {
+	fd := int(s.sock.Fd())
+	if err := unix.Sendmsg(fd, place, unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", errSpawnerGone, err)
+	}
+	answer, oob = make([]byte, 8), make([]byte, 64)
 	for {
-		var err error
-		n, oobn, _, _, err = unix.Recvmsg(fd, answer[:], oob, unix.MSG_CMSG_CLOEXEC)
+		n, oobn, _, _, err := unix.Recvmsg(fd, answer, oob, unix.MSG_CMSG_CLOEXEC)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if err != nil || n == 0 {
-			return fmt.Errorf("%w: %v", errSpawnerGone, err)
+			return nil, nil, fmt.Errorf("%w: %v", errSpawnerGone, err)
 		}
-		break
+		return answer[:n], oob[:oobn], nil
 	}
-	return p.answered(answer[:n], oob[:oobn])
 }
 
 func (p *Process) answered(answer, oob []byte) error {

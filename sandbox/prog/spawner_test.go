@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/sandbox/prog"
 )
@@ -33,5 +34,44 @@ func TestSpawner(t *testing.T) {
 		require.NotNil(t, r.Exit)
 		assert.Equal(t, 3, r.Exit.Status.ExitStatus())
 	}
+	runtime.KeepAlive(heap)
+}
+
+// TestSpawnerStanding: a spawner must not serve with rights that the caller has
+// since given up.
+func TestSpawnerStanding(t *testing.T) {
+	heap := make([]byte, 2*prog.BigProcess)
+	for i := range heap {
+		heap[i] = byte(i)
+	}
+	// launch returns the spawner of a launch and its NoNewPrivs.
+	launch := func() (parent, line string) {
+		p := minimal("/bin/sh", "-c", "grep NoNewPrivs /proc/self/status")
+		l := start(t, p, p.SlotNamed("stdout"))
+		stat, err := os.ReadFile("/proc/" + itoa(l.Pid) + "/stat")
+		require.NoError(t, err)
+		parent = strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+2:]))[1]
+		status, line, _ := l.end(t)
+		require.Empty(t, status)
+		return parent, line
+	}
+	first, line := launch()
+	require.Equal(t, "NoNewPrivs:\t0\n", line, "the control")
+	again, _ := launch()
+	require.Equal(t, first, again, "the control: it is kept")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: the thread ends with its bit
+		if !assert.NoError(t, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) {
+			return
+		}
+		other, line := launch()
+		assert.NotEqual(t, first, other)
+		assert.Equal(t, "NoNewPrivs:\t1\n", line)
+	}()
+	<-done
+	_, line = launch()
+	assert.Equal(t, "NoNewPrivs:\t0\n", line)
 	runtime.KeepAlive(heap)
 }

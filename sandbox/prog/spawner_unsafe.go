@@ -120,6 +120,11 @@ const firstFree = 3
 // returns nil when that failed and has been answered, and ends the spawner
 // when its process has ended.
 //
+// What it receives is close-on-exec: the job must not hold the status pipe,
+// whose end of file says that its execve succeeded. A request of which
+// descriptors are missing (the spawner's RLIMIT_NOFILE, a security module) is
+// refused: what else stands in ctrl is left from an earlier one.
+//
 //go:nosplit
 //go:norace
 //go:nocheckptr
@@ -129,12 +134,16 @@ func receive(h *spawnHead) *head {
 		iov: uintptr(unsafe.Pointer(&h.iov)), iovLen: 1,
 		ctrl: uintptr(unsafe.Pointer(&h.ctrl)), ctrlLen: unsafe.Sizeof(h.ctrl),
 	}
-	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVMSG, uintptr(h.sock), uintptr(unsafe.Pointer(&h.msg)), 0, 0, 0, 0)
+	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVMSG, uintptr(h.sock), uintptr(unsafe.Pointer(&h.msg)), unix.MSG_CMSG_CLOEXEC, 0, 0, 0)
 	if errno == syscall.EINTR {
 		return nil
 	}
-	if errno != 0 || n != unsafe.Sizeof(h.place) || h.msg.ctrlLen < cmsgHead+4 {
+	if errno != 0 || n != unsafe.Sizeof(h.place) {
 		exit(0)
+	}
+	if h.msg.flags&unix.MSG_CTRUNC != 0 || h.msg.ctrlLen < cmsgHead+4 {
+		answer(h, nil, 0, syscall.EBADMSG)
+		return nil
 	}
 	fds := (*[maxSlots + 1]int32)(unsafe.Pointer(&h.ctrl[cmsgHead]))
 	_, _, errno = syscall.RawSyscall6(unix.SYS_MMAP, h.place[0], h.place[1], unix.PROT_READ|unix.PROT_WRITE,
@@ -144,6 +153,10 @@ func receive(h *spawnHead) *head {
 		return nil
 	}
 	p := (*head)(unsafe.Add(nil, h.place[0]))
+	if *(*uint64)(unsafe.Pointer(&h.ctrl)) != cmsgHead+4*(uint64(p.nBound)+1) {
+		answer(h, p, 0, syscall.EBADMSG)
+		return nil
+	}
 	bind(h, p, fds)
 	return p
 }
