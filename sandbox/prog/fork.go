@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -41,24 +42,35 @@ func (p *Program) Start(bindings []Binding) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := newArena(p, big)
-	if err != nil {
-		return nil, err
+	for tries := maxCollisions; ; tries-- {
+		a, err := newArena(p, big)
+		if err != nil {
+			return nil, err
+		}
+		h := a.head()
+		h.kept.image(img, a.mem)
+		h.cloneJob = cloneArgs{exitSignal: uint64(unix.SIGCHLD)}
+		proc := &Process{arena: a}
+		if big {
+			err = proc.spawn(p.Flags, bindings)
+		} else {
+			err = proc.fork(p.Flags, bindings)
+		}
+		if err == nil {
+			return proc, nil
+		}
+		// Not before the next arena has found another place.
+		defer func() { _ = a.free() }()
+		if !big || tries == 0 || !errors.Is(err, unix.EEXIST) {
+			return nil, err
+		}
 	}
-	h := a.head()
-	h.kept.image(img, a.mem)
-	h.cloneJob = cloneArgs{exitSignal: uint64(unix.SIGCHLD)}
-	proc := &Process{arena: a}
-	if big {
-		err = proc.spawn(p.Flags, bindings)
-	} else {
-		err = proc.fork(p.Flags, bindings)
-	}
-	if err != nil {
-		return nil, errors.Join(err, a.free())
-	}
-	return proc, nil
 }
+
+// maxCollisions is how often an arena may be made anew because the spawner
+// has a page of its own at the address: one that this process has unmapped
+// since, as the C library does with the stack of a thread that ended.
+const maxCollisions = 3
 
 // fork starts the program as a child of this process.
 func (p *Process) fork(flags uint64, bindings []Binding) error {
@@ -83,6 +95,24 @@ func (p *Process) Stamp(i int) time.Duration {
 		return 0
 	}
 	return time.Duration(p.arena.head().stamp[i])
+}
+
+// Ended returns when init reaped the job's main process, by CLOCK_MONOTONIC; 0
+// before. Init's report comes later, when all of the job is dead. Any goroutine
+// may call it until Release.
+func (p *Process) Ended() time.Duration {
+	return time.Duration(atomic.LoadInt64(&p.arena.head().loop.exit.ended))
+}
+
+// MainExit is what init would report of the main process once it has Ended,
+// for when init cannot; of the others it knows nothing. Nil before.
+func (p *Process) MainExit() *Exit {
+	ended := p.Ended()
+	if ended == 0 {
+		return nil
+	}
+	exit := &p.arena.head().loop.exit
+	return &Exit{Status: unix.WaitStatus(exit.status), Ended: ended, Main: exit.main, All: exit.main}
 }
 
 // Release unmaps the table on the runner's side. It must be called once.

@@ -105,9 +105,9 @@ func collect(h *head, flags uintptr) {
 			return
 		}
 		if int64(pid) == h.slot[SlotMain] {
-			stamp(&l.exit.ended)
 			l.exit.status = uint32(l.wait)
 			l.exit.main = l.usage
+			stamp(&l.exit.ended) // last: the runner reads it, see Ended
 			l.ended = true
 		}
 	}
