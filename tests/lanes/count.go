@@ -30,7 +30,7 @@ func (t tally) String() string {
 type event struct{ Action, Test, Output string }
 
 // count reads events to the end and prints the output of tests that failed. A test that did not end, in a panic or a
-// timeout, is none of the three; the exit status tells.
+// timeout, has failed.
 func count(r io.Reader, verbose bool) tally {
 	var t tally
 	said := map[string][]string{}
@@ -38,6 +38,7 @@ func count(r io.Reader, verbose bool) tally {
 		var e event
 		if err := d.Decode(&e); err != nil {
 			for _, lines := range said {
+				t.failed++
 				t.loose = append(t.loose, lines...)
 			}
 			return t

@@ -106,8 +106,10 @@ func runSuite(ctx context.Context, o options, p place, s suite) (tally, error) {
 	if err := errors.Join(err, convert.Wait()); err != nil {
 		return t, err
 	}
-	if code != 0 && t.failed == 0 { // a panic, os.Exit, a leak found by TestMain
+	if code != 0 && t.failed == 0 { // os.Exit, a leak found by TestMain
 		t.failed++
+	}
+	if code != 0 && len(t.loose) > 0 {
 		fmt.Printf("--- FAIL: %s: exit status %d\n%s", s.pkg, code, strings.Join(t.loose, ""))
 	}
 	return t, nil
