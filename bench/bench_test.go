@@ -5,13 +5,13 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/sandbox"
 	"github.com/jailrun/jailrun/sandbox/prog"
@@ -91,33 +91,31 @@ func TestFloorSaysWhichStepFailed(t *testing.T) {
 	assert.Equal(t, "floor: step 1: No such file or directory\n", string(out))
 }
 
-func TestBwrapArgs(t *testing.T) {
+func TestTranslate(t *testing.T) {
 	t.Parallel()
-	p := &prog.Program{}
-	fd := p.Slot("empty")
-	p.AddInit(prog.StageRoot,
-		prog.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, "MS_REC|MS_PRIVATE", ""),
-		prog.Mount("/.old/usr", "/usr", "", unix.MS_BIND|unix.MS_REC, "MS_BIND|MS_REC", "").Because(`"quoted" (note)  # twice`),
-		prog.Symlink("usr/bin", "/bin"),
-		prog.Symlink("/proc/self/fd", "/dev/fd"),
-		prog.Mount("/.old/dev/null", "/dev/null", "", unix.MS_BIND, "MS_BIND", ""),
-		prog.Mount("overlay", "/work", "overlay", 0, "0", "lowerdir=."),
-		prog.Mount("proc", "/proc", "proc", 0, "0", ""),
-		prog.Call("move_mount", unix.SYS_MOVE_MOUNT, prog.Fd(fd), prog.Str(""), prog.At(), prog.Str("/proc/acpi"), prog.Int(4)),
-		prog.Mount("/proc/acpi", "/proc/bus", "", unix.MS_BIND, "MS_BIND", ""),
-		prog.Mount("/dev/null", "/proc/keys", "", unix.MS_BIND, "MS_BIND", ""),
-	)
-	tail := []string{"--dev", "/dev", "--dir", "/tmp", "--dir", "/home/job", "--dir", "/var/tmp"}
-	want := []string{"--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin", "--ro-bind", "/here", "/work", "--proc", "/proc"}
-	got, err := bwrapArgs(p, "/here", "/empty", false)
+	const seen = `29 28 0:30 / / rw,nosuid,nodev - tmpfs tmpfs rw,size=524288k
+31 29 254:0 /usr /usr ro,nosuid,nodev - ext4 /dev/vda rw
+40 29 0:31 / /work rw,nosuid - overlay overlay rw,lowerdir=.
+41 29 0:30 /dev /dev ro - tmpfs tmpfs rw
+42 41 0:6 /null /dev/null rw - devtmpfs devtmpfs rw
+43 29 0:32 / /proc ro - proc proc rw
+44 43 0:30 /proc/empty /proc/bus ro - tmpfs tmpfs rw
+45 43 0:6 /null /proc/keys rw - devtmpfs devtmpfs rw
+link bin usr/bin
+`
+	before := []string{"--ro-bind", "/usr", "/usr", "--ro-bind", "/here", "/work", "--proc", "/proc"}
+	masks := []string{"--ro-bind", "/empty", "/proc/bus", "--ro-bind", "/dev/null", "/proc/keys"}
+	after := []string{"--symlink", "usr/bin", "/bin", "--dev", "/dev", "--dir", "/tmp", "--dir", "/home/job", "--dir", "/var/tmp"}
+	got, err := translate(seen, "/here", "/empty", true)
 	require.NoError(t, err)
-	assert.Equal(t, append(want, tail...), got)
-	want = append(want, "--ro-bind", "/empty", "/proc/acpi", "--ro-bind", "/empty", "/proc/bus", "--ro-bind", "/dev/null", "/proc/keys")
-	got, err = bwrapArgs(p, "/here", "/empty", true)
+	assert.Equal(t, slices.Concat(before, masks, after), got)
+	got, err = translate(seen, "/here", "/empty", false)
 	require.NoError(t, err)
-	assert.Equal(t, append(want, tail...), got)
-	_, err = bwrapArgs(&prog.Program{}, "/here", "/empty", true)
-	assert.Error(t, err, "a plan in another form is not taken for one without mounts")
+	assert.Equal(t, slices.Concat(before, after), got)
+	for _, bad := range []string{"", "no mountinfo\n", strings.ReplaceAll(seen, "/work", "/elsewhere")} {
+		_, err = translate(bad, "/here", "/empty", true)
+		assert.Error(t, err, "another sandbox is not compared as if it were this one")
+	}
 }
 
 func TestPercentile(t *testing.T) {

@@ -1,76 +1,67 @@
 package main
 
 import (
+	"context"
 	"errors"
-	"strconv"
 	"strings"
 
 	"github.com/jailrun/jailrun/sandbox"
-	"github.com/jailrun/jailrun/sandbox/prog"
 )
 
-// bwrapArgs translates the mounts of a plan into bubblewrap's arguments, so
-// that both make the same tree. masks includes the mounts that hide parts of
-// /proc: bubblewrap reads all of mountinfo for each bind, which they multiply.
+// lookAround is a job that prints its mounts and the links in its root.
+const lookAround = `cat /proc/self/mountinfo
+	cd /; for f in *; do [ ! -L "$f" ] || echo "link $f $(readlink "$f")"; done`
+
+// bwrapArgs returns the arguments with which bubblewrap makes the mounts of
+// jailrun's sandbox, as a job in one sees them. masks includes those that hide
+// parts of /proc: bubblewrap reads all of mountinfo for each bind, so they cost
+// it more than they cost the kernel.
 //
-// What it does not translate makes bubblewrap's work smaller, not larger: the
-// files written to /etc, sizes, rlimits, the filter, the sysctls.
-func bwrapArgs(p *prog.Program, work, empty string, masks bool) ([]string, error) {
+// What is left out makes bubblewrap's work smaller, not larger: the files
+// written to /etc, sizes, rlimits, the filter, the sysctls.
+func bwrapArgs(ctx context.Context, work, empty string, masks bool) ([]string, error) {
+	seen, _, err := sandbox.Command("sh", "-c", lookAround).Output(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return translate(string(seen), work, empty, masks)
+}
+
+func translate(seen, work, empty string, masks bool) ([]string, error) {
 	var args []string
 	shown := map[string]bool{}
-	for _, s := range p.Init {
-		line := p.Text(s, true)
-		names := quoted(line)
-		if len(names) < 2 {
+	for line := range strings.Lines(seen) {
+		fields := strings.Fields(line)
+		if len(fields) == 3 && fields[0] == "link" {
+			args = append(args, "--symlink", fields[2], "/"+fields[1])
 			continue
 		}
-		source, target := names[0], names[1]
-		host, ofHost := strings.CutPrefix(source, "/.old/")
-		inProc := strings.HasPrefix(target, "/proc/")
+		before, after, ok := strings.Cut(line, " - ")
+		mount, kind := strings.Fields(before), strings.Fields(after)
+		if !ok || len(mount) < 6 || len(kind) < 2 {
+			return nil, errors.New("not a line of mountinfo: " + line)
+		}
+		source, target, fstype := mount[3], mount[4], kind[0]
+		shown[target] = true
 		switch {
-		case strings.HasPrefix(target, "/dev"):
-			// bubblewrap makes its own /dev
-		case s.Name == "symlinkat":
-			args = append(args, "--symlink", source, target)
-		case s.Name == "mount" && source == "overlay":
-			shown[target] = true
+		case target == "/" || target == "/dev" || strings.HasPrefix(target, "/dev/"):
+			// bubblewrap makes its own
+		case target == sandbox.WorkDir:
 			args = append(args, "--ro-bind", work, target)
-		case s.Name == "mount" && source == "proc":
+		case fstype == "proc":
 			args = append(args, "--proc", target)
-		case s.Name == "mount" && ofHost:
-			shown[target] = true
-			args = append(args, "--ro-bind", "/"+host, target)
-		case masks && inProc && source == "/dev/null":
-			args = append(args, "--ro-bind", source, target)
-		case masks && inProc && (s.Name == "mount" || s.Name == "move_mount"):
+		case !strings.HasPrefix(target, "/proc/"):
+			args = append(args, "--ro-bind", target, target)
+		case masks && source == "/null":
+			args = append(args, "--ro-bind", "/dev/null", target)
+		case masks:
 			args = append(args, "--ro-bind", empty, target)
 		}
 	}
-	if !shown["/usr"] || !shown[sandbox.WorkDir] {
-		return nil, errors.New("the plan does not show /usr and a current directory: its form is not the one that bwrapArgs knows")
+	for _, want := range [...]string{"/usr", "/proc", sandbox.WorkDir} {
+		if !shown[want] {
+			return nil, errors.New("the job sees no " + want + " of its own, so this is not jailrun's usual sandbox")
+		}
 	}
 	return append(args, "--dev", "/dev", "--dir", "/tmp", "--dir", sandbox.Home, "--dir", "/var/tmp"), nil
-}
-
-// quoted returns the quoted strings of a printed step, without those of its
-// note.
-func quoted(line string) []string {
-	line, _, _ = strings.Cut(line, ")  # ")
-	var out []string
-	for {
-		i := strings.IndexByte(line, '"')
-		if i < 0 {
-			return out
-		}
-		line = line[i:]
-		q, err := strconv.QuotedPrefix(line)
-		if err != nil {
-			return out
-		}
-		text, err := strconv.Unquote(q)
-		if err != nil {
-			return out
-		}
-		out, line = append(out, text), line[len(q):]
-	}
 }

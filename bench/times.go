@@ -89,7 +89,7 @@ func contenders(ctx context.Context, plan *prog.Program, dir, parts string) ([]*
 		return nil, err
 	}
 	bwrap := func(masks bool) ([]string, error) {
-		args, err := bwrapArgs(plan, work, filepath.Join(dir, "empty"), masks)
+		args, err := bwrapArgs(ctx, work, filepath.Join(dir, "empty"), masks)
 		argv := append([]string{"bwrap", "--unshare-all"}, args...)
 		return append(argv, "--chdir", sandbox.WorkDir, "--", job), err
 	}
