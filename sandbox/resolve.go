@@ -119,8 +119,7 @@ func (pl *Plan) resolveCWD(s *Spec, f *facts, b build) error {
 	pl.root.Work = fs.Mount{Source: f.dir, Target: WorkDir, Dir: true, Mode: fs.Copy}
 	switch {
 	case mode == CWDWritable:
-		pl.root.Work.Mode = fs.Writable
-		pl.note("UNIX sockets and FIFOs in the current directory can be used by the job")
+		pl.root.Work.Mode = fs.Writable // with its sockets and FIFOs, as asked for
 	case mode == CWDReadOnly && b.plain:
 		pl.root.Work.Mode = fs.Plain
 		pl.note("UNIX sockets and FIFOs in the current directory can be used by the job")
@@ -173,9 +172,6 @@ func (pl *Plan) resolveBind(s *Spec, f *facts, m Bind) error {
 		mode = fs.Writable
 		if within(f.exe, src) && !s.unsafe(UnsafeBindHome) {
 			return fieldError("bind", m.Source, "holds jailrun's own program, which the job could replace; bind it ro")
-		}
-		if st.IsDir() && !m.Sockets {
-			pl.note("UNIX sockets and FIFOs below %s can be used by the job", src)
 		}
 	case m.Sockets:
 		mode = fs.Plain
