@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/jailrun/jailrun/limits"
@@ -19,7 +20,8 @@ type Cmd struct {
 	Stdin io.Reader
 	// Stdout and Stderr receive the job's output; nil discards it, and it still
 	// counts against Limits.Output. If both are the same comparable value, at
-	// most one goroutine at a time calls Write.
+	// most one goroutine at a time calls Write. Of a writer that blocks when the
+	// job is over and the run is canceled, one Write may outlast Wait.
 	Stdout, Stderr io.Writer
 
 	// Trace, if set, is told what happens, from the goroutine of Start or Wait.
@@ -29,7 +31,8 @@ type Cmd struct {
 	// this process's lifetime.
 	Subtree *limits.Subtree
 
-	run *run
+	run  *run
+	live atomic.Pointer[run] // from the success of Start to the return of Wait, for other goroutines
 }
 
 // An Event is something that happened during a run.

@@ -14,15 +14,19 @@ import (
 var Version = "devel"
 
 // Wait waits for the job that Start started, and for its output to be passed
-// on. Nothing of the job is left when it returns. The error is nil whatever
-// the job did; it is an *[Error] when jailrun failed, and the Result's verdict
-// is then error. The Result is never nil.
+// on; if the job is over and ctx is canceled, at most half a second for a
+// writer that takes none. Nothing of the job is left when it returns. The error
+// is nil whatever the job did. It is an *[Error] when jailrun failed, and the
+// Result's verdict is then error; or one of the stage "output" when a writer of
+// the caller's failed, and the Result is then that of the job. The Result is
+// never nil.
 func (c *Cmd) Wait() (*Result, error) {
 	r := c.run
 	if r == nil || r.proc == nil {
 		err := wrap("wait", errNotStarted)
 		return c.failed(err), err
 	}
+	defer c.live.Store(nil)
 	err := r.supervise()
 	if r.input != nil {
 		// Its goroutine may still sit in a reader of the caller's.
@@ -57,7 +61,17 @@ func (r *run) finish(failure *Error) (*Result, error) {
 		res.Error = e.notRun.report(false)
 		return res, e.notRun
 	}
-	return res, nil
+	return res, r.outputError()
+}
+
+// outputError is what the caller's first writer to fail said, or nil.
+func (r *run) outputError() error {
+	for _, s := range r.streams {
+		if err := s.failed.Load(); err != nil {
+			return wrap("output", *err)
+		}
+	}
+	return nil
 }
 
 // failed is the Result of a launch that did not come to run.
@@ -180,25 +194,4 @@ func countWrites(upper *os.File, bound int) int {
 	}
 	walk(upper, 0)
 	return n
-}
-
-// Signal sends sig to the job's main process. It may be called from any
-// goroutine between Start and the return of Wait.
-func (c *Cmd) Signal(sig unix.Signal) error {
-	if c.run == nil || c.run.proc == nil {
-		return wrap("signal", errNotStarted)
-	}
-	return c.run.order(2, sig)
-}
-
-// Suspend stops or continues every process of the job, from any goroutine
-// between Start and the return of Wait. Its clocks go on.
-func (c *Cmd) Suspend(on bool) error {
-	if c.run == nil || c.run.proc == nil {
-		return wrap("signal", errNotStarted)
-	}
-	if on {
-		return c.run.order(-1, unix.SIGSTOP)
-	}
-	return c.run.order(-1, unix.SIGCONT)
 }

@@ -18,7 +18,7 @@ import (
 
 // A run is the life of one job on the runner's side. One goroutine at a time
 // owns it, that of Start and then that of Wait; what others may touch is
-// atomic or a descriptor.
+// atomic, or has a lock: wake its own, ctl and group that of hold.
 type run struct {
 	cmd   *Cmd
 	ctx   context.Context // of Start; it spans the run, as that of exec.CommandContext
@@ -31,6 +31,8 @@ type run struct {
 	watch *watch
 	id    string
 	took  Startup
+
+	hold hold
 
 	status, ctl int // our ends; -1 once closed
 	jobEnds     []int
@@ -49,7 +51,6 @@ type run struct {
 	execSeen time.Duration // when the status pipe ended
 	started  time.Time
 	end      ending
-	orders   atomic.Int32 // what other goroutines asked: see Suspend
 
 	undo      undo
 	leftovers []error
@@ -79,7 +80,7 @@ func (r *run) descriptors() ([]prog.Binding, error) {
 	}
 	give(prog.SlotCtl, pair[1])
 	r.ctl = pair[0]
-	r.undo.add(func() error { return r.closeFd(&r.ctl) })
+	r.undo.add(r.closeCtl)
 	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return nil, os.NewSyscallError("eventfd", err)
@@ -134,12 +135,6 @@ func (r *run) closeJobEnds() {
 	r.jobEnds = nil
 }
 
-// order tells init to send sig to pid. It fails when init is gone.
-func (r *run) order(pid int, sig unix.Signal) error {
-	b := prog.Signal(pid, sig)
-	return os.NewSyscallError("send", unix.Sendto(r.ctl, b[:], unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, nil))
-}
-
 // awaitExec waits for the end of file on the status pipe, which means that the
 // job's program runs, or for the failure that stands there instead.
 func (r *run) awaitExec() error {
@@ -179,6 +174,7 @@ func (r *run) awaitExec() error {
 	r.execSeen = limits.Now()
 	r.started = time.Now().Add(r.proc.Stamp(stampGo) - limits.Now())
 	r.event("exec", "the job runs", limits.Now()-r.began)
+	r.cmd.live.Store(r)
 	return nil
 }
 

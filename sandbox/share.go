@@ -23,12 +23,18 @@ type share struct {
 	own map[int]bool
 }
 
+// suspendedCheck is how often a share asks whether Suspend has let the job go.
+const suspendedCheck = 20 * time.Millisecond
+
 func newShare(w *watch, cpu limits.CPU) *share {
 	return &share{watch: w, loop: limits.NewThrottle(cpu, onlineCPUs()), begun: limits.Now()}
 }
 
 // tick measures, stops or continues, and returns when to come back.
 func (s *share) tick(now time.Duration) time.Duration {
+	if s.watch.run.suspended() {
+		return now + suspendedCheck
+	}
 	var seen limits.Sample
 	tasks := onlineCPUs()
 	if s.watch.run.group != nil {
@@ -74,8 +80,13 @@ func (s *share) standsStill(seen *limits.Sample) bool {
 
 // set stops or continues the job.
 func (s *share) set(stop bool, seen *limits.Sample) {
-	s.stopped = stop
 	r := s.watch.run
+	r.hold.Lock()
+	defer r.hold.Unlock()
+	if r.hold.suspended || r.hold.over {
+		return // a moment ago
+	}
+	s.stopped, r.hold.throttled = stop, stop
 	if r.group != nil {
 		if err := r.group.Freeze(stop); err != nil {
 			s.watch.failed(err)
@@ -93,13 +104,13 @@ func (s *share) set(stop bool, seen *limits.Sample) {
 				s.own[p.PID] = true
 			}
 		}
-		_ = r.order(-1, unix.SIGSTOP) // an init that is gone is seen by the loop
+		_ = r.send(-1, unix.SIGSTOP) // an init that is gone is seen by the loop
 	case len(s.own) == 0:
-		_ = r.order(-1, unix.SIGCONT)
+		_ = r.send(-1, unix.SIGCONT)
 	default:
 		for _, p := range seen.Processes {
 			if !s.own[p.PID] {
-				_ = r.order(p.PID, unix.SIGCONT)
+				_ = r.send(p.PID, unix.SIGCONT)
 			}
 		}
 	}

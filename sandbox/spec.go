@@ -142,8 +142,10 @@ type Limits struct {
 	CPUTime time.Duration // user+system of the whole tree; sets Wall to 3 × it + 1 s if that is 0
 	Wall    time.Duration // until the main process ends
 	// Grace: SIGTERM to the main process first, SIGKILL to all after Grace;
-	// for limits, and for a cancel.
+	// for limits, and for a cancel unless CancelGrace says otherwise.
 	Grace time.Duration
+	// CancelGrace: the same for a cancel; 0 means Grace.
+	CancelGrace time.Duration
 
 	Output         limits.Size // bytes of stdout and stderr passed on
 	TruncateOutput bool        // go on without passing on, instead of killing

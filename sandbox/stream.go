@@ -12,6 +12,13 @@ import (
 
 type writer = io.Writer
 
+// The states of a stream's writer.
+const (
+	writerIdle int32 = iota
+	writerBusy
+	writerLeft // nothing is passed on any more
+)
+
 // A stream passes one output of the job on. Its goroutine is started when the
 // first byte is there: a silent job costs none.
 type stream struct {
@@ -22,6 +29,7 @@ type stream struct {
 	bytes   atomic.Int64
 	cut     atomic.Bool // something was not passed on
 	failed  atomic.Pointer[error]
+	writer  atomic.Int32
 	running bool
 	done    chan struct{} // closed at the end of file
 }
@@ -72,6 +80,27 @@ func (s *stream) discard() error {
 	return nil
 }
 
+// over reports whether the stream has ended or was abandoned.
+func (s *stream) over() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return s.writer.Load() == writerLeft
+	}
+}
+
+// abandon leaves a stream whose writer blocks, or whose end does not come. No
+// further Write begins. The goroutine ends, and closes what it reads, when the
+// caller's Write returns: nobody else can, and until then it touches nothing
+// that is not atomic.
+func (s *stream) abandon() {
+	if !s.over() {
+		s.cut.Store(true)
+		s.writer.Store(writerLeft)
+	}
+}
+
 // pump reads to the end of file, which comes when every process of the job is
 // dead. After the limit, or when the writer failed, it goes on reading, so
 // that the job meets a limit and not a full pipe.
@@ -88,7 +117,9 @@ func (s *stream) pump() {
 			return
 		}
 		s.bytes.Add(int64(n))
-		s.pass(buf[:n])
+		if s.pass(buf[:n]); s.writer.Load() == writerLeft {
+			return
+		}
 	}
 }
 
@@ -107,7 +138,12 @@ func (s *stream) pass(b []byte) {
 		s.lock.Lock()
 		defer s.lock.Unlock()
 	}
-	if _, err := s.to.Write(b); err != nil {
+	if !s.writer.CompareAndSwap(writerIdle, writerBusy) {
+		return
+	}
+	_, err := s.to.Write(b)
+	s.writer.CompareAndSwap(writerBusy, writerIdle)
+	if err != nil {
 		s.cut.Store(true)
 		s.failed.Store(&err)
 		s.run.poke()
@@ -118,14 +154,15 @@ func (s *stream) pass(b []byte) {
 type input struct {
 	from    io.Reader
 	fd      int // write end
-	quit    int // eventfd that ends a wait for a file
+	file    int // what is waited for: the file that from is, under a number of our own; else -1
+	quit    int // eventfd that ends the wait
 	started bool
 	stopped bool
 	ended   chan struct{}
 }
 
 func newInput(from io.Reader, fd int) *input {
-	return &input{from: from, fd: fd, quit: -1, ended: make(chan struct{})}
+	return &input{from: from, fd: fd, file: -1, quit: -1, ended: make(chan struct{})}
 }
 
 // wantsStdin says whether the job gets an input pipe. The null device needs
@@ -138,22 +175,59 @@ func (c *Cmd) wantsStdin() bool {
 	if f == nil {
 		return false
 	}
-	var st unix.Stat_t
-	return unix.Fstat(int(f.Fd()), &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(1, 3)
+	null := false
+	_ = withFd(f, func(fd int) error {
+		var st unix.Stat_t
+		null = unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
+		return nil
+	})
+	return !null
+}
+
+// withFd calls do with the descriptor of a file of the caller's. File.Fd would
+// make the file a blocking one, and a Read of it no longer ends with Close.
+func withFd(f *os.File, do func(fd int) error) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var done error
+	if conn.Control(func(fd uintptr) { done = do(int(fd)) }) != nil {
+		return os.ErrClosed // the one way to fail, which package os does not translate here
+	}
+	return done
 }
 
 // start begins to pass on. It is called once, when the job runs. Only a wait for
 // a file can be ended from outside.
 func (in *input) start() error {
-	if _, isFile := in.from.(*os.File); isFile {
-		quit, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
-		if err != nil {
-			return os.NewSyscallError("eventfd", err)
+	if file, isFile := in.from.(*os.File); isFile {
+		if err := in.watch(file); err != nil && !errors.Is(err, os.ErrClosed) { // whose Read is its end
+			return err
 		}
-		in.quit = quit
 	}
 	in.started = true
 	go in.pump()
+	return nil
+}
+
+// watch prepares to wait for a file. It is waited for under a number of our
+// own, so that the caller's Close does not wait for us.
+func (in *input) watch(file *os.File) error {
+	own := -1
+	err := withFd(file, func(fd int) (err error) {
+		own, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+		return os.NewSyscallError("fcntl", err)
+	})
+	if err != nil {
+		return err
+	}
+	quit, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		unix.Close(own)
+		return os.NewSyscallError("eventfd", err)
+	}
+	in.file, in.quit = own, raise(quit)
 	return nil
 }
 
@@ -162,10 +236,12 @@ func (in *input) start() error {
 func (in *input) pump() {
 	defer close(in.ended)
 	defer unix.Close(in.fd)
+	if in.file >= 0 {
+		defer unix.Close(in.file)
+	}
 	buf := make([]byte, 64<<10)
-	file, _ := in.from.(*os.File)
 	for {
-		if file != nil && !in.wait(file) {
+		if in.file >= 0 && !in.wait() {
 			return
 		}
 		n, err := in.from.Read(buf)
@@ -187,9 +263,9 @@ func (in *input) pump() {
 
 // wait returns false when there is nothing to wait for any more: the job's
 // readers are gone, or the run is over.
-func (in *input) wait(file *os.File) bool {
+func (in *input) wait() bool {
 	fds := []unix.PollFd{
-		{Fd: int32(file.Fd()), Events: unix.POLLIN},
+		{Fd: int32(in.file), Events: unix.POLLIN},
 		{Fd: int32(in.quit), Events: unix.POLLIN},
 		{Fd: int32(in.fd)}, // POLLERR when the read end is closed
 	}

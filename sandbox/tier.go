@@ -1,11 +1,14 @@
 package sandbox
 
 import (
-	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"os"
+	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/limits"
 	"github.com/jailrun/jailrun/sandbox/prog"
@@ -26,10 +29,11 @@ type foundSubtree struct {
 // FindSubtree looks for a delegated cgroup v2 subtree that has the controllers
 // s needs, or else for any writable one (see [limits.FindOptions]). evacuate
 // allows the calling process to be moved into a leaf; only a program's own
-// main may ask for that. The answer is kept for the life of the process.
+// main may ask for that. The first answer for the same controllers is kept for
+// the life of the process, whatever evacuate was: who allows it asks first.
 func FindSubtree(s *Spec, evacuate bool) (*limits.Subtree, error) {
 	need := s.controllers()
-	key := fmt.Sprint(need, evacuate)
+	key := strings.Join(need, " ")
 	subtrees.Lock()
 	defer subtrees.Unlock()
 	if f, ok := subtrees.found[key]; ok {
@@ -144,18 +148,21 @@ func (r *run) groupBindings() ([]prog.Binding, error) {
 
 // removeGroup removes the group, which is empty by now.
 func (r *run) removeGroup() error {
-	if r.group == nil {
+	r.hold.Lock()
+	g := r.group
+	r.group = nil // Suspend may come at any time
+	r.hold.Unlock()
+	if g == nil {
 		return nil
 	}
-	g := r.group
-	r.group = nil
 	return g.Remove()
 }
 
 func newID() (string, error) {
 	var b [8]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		return "", err
+	// crypto/rand would cost a program start-up time and 170 KB.
+	if _, err := unix.Getrandom(b[:], 0); err != nil {
+		return "", os.NewSyscallError("getrandom", err)
 	}
 	return hex.EncodeToString(b[:]), nil
 }

@@ -12,20 +12,6 @@ import (
 	"github.com/jailrun/jailrun/sandbox/prog"
 )
 
-// An ending is how far the end of a run has come.
-type ending struct {
-	fired   []firing      // watchers, in the order in which they fired
-	grace   time.Duration // when SIGTERM becomes SIGKILL; 0 for none pending
-	force   time.Duration // when init itself is killed; 0 for none pending
-	killing bool
-	ours    bool // we killed init
-	err     error
-}
-
-// killPatience is how long init may take to end the job before it is killed
-// itself, which the kernel answers by killing all in its pid namespace.
-const killPatience = time.Second
-
 // supervise runs until the job is over and its output has been passed on.
 func (r *run) supervise() error {
 	if r.input != nil {
@@ -35,7 +21,7 @@ func (r *run) supervise() error {
 	}
 	for {
 		r.clock()
-		if (r.exit != nil || r.initGone) && r.streamsDone() {
+		if r.over() && r.streamsDone() {
 			return nil
 		}
 		fds, handlers := r.pollSet()
@@ -78,16 +64,10 @@ func (r *run) pollSet() ([]unix.PollFd, []func(int16)) {
 	return fds, handlers
 }
 
-func (r *run) streamsDone() bool {
-	for _, s := range r.streams {
-		select {
-		case <-s.done:
-		default:
-			return false
-		}
-	}
-	return true
-}
+// over reports whether the job has ended, though its output may not have.
+func (r *run) over() bool { return r.exit != nil || r.initGone }
+
+func (r *run) streamsDone() bool { return r.streams[0].over() && r.streams[1].over() }
 
 // attend empties the eventfd; what it stands for is looked at by clock.
 func (r *run) attend() {
@@ -107,7 +87,7 @@ func (r *run) receive() {
 		r.end.err = os.NewSyscallError("recvmsg", err)
 		return
 	case n == 0: // init's end is closed: the pidfd tells the rest
-		_ = r.closeFd(&r.ctl)
+		_ = r.closeCtl()
 		return
 	}
 	files := receivedFiles(oob[:oobn])
@@ -170,13 +150,16 @@ func (r *run) initEnded() {
 		r.receive()
 	}
 	r.initGone = true
+	if r.exit == nil && r.end.ours {
+		r.exit = r.proc.MainExit() // we did not let it report
+	}
 }
 
 // clock fires what is due.
 func (r *run) clock() {
 	now := limits.Now()
-	over := r.exit != nil || r.initGone
-	if over {
+	if r.over() {
+		r.drain(now)
 		return
 	}
 	l := &r.plan.limits
@@ -196,8 +179,26 @@ func (r *run) clock() {
 	if e.grace > 0 && now >= e.grace {
 		r.kill()
 	}
-	if e.force > 0 && now >= e.force {
+	ended := r.proc.Ended()
+	lingers := ended > 0 && now-ended > lingerPatience && !e.ours
+	if e.force > 0 && now >= e.force || lingers {
 		r.force()
+	}
+}
+
+// drain gives up output that its reader does not take, so that a caller who
+// cancels is not held by it. Without a cancel the reader has all time, as in
+// os/exec.
+func (r *run) drain(now time.Duration) {
+	e := &r.end
+	switch {
+	case r.ctx.Err() == nil:
+	case e.drain == 0:
+		e.drain = now + drainPatience
+	case now >= e.drain:
+		for _, s := range r.streams {
+			s.abandon()
+		}
 	}
 }
 
@@ -205,12 +206,12 @@ func (r *run) deadline() time.Duration { return r.proc.Stamp(stampGo) + r.plan.l
 
 // nextDeadline returns the next time at which clock has something to do, or 0.
 func (r *run) nextDeadline() time.Duration {
-	if r.exit != nil || r.initGone {
-		return 0
+	if r.over() {
+		return r.end.drain
 	}
-	var next time.Duration
+	next := limits.Now() + lingerCheck
 	at := func(t time.Duration) {
-		if t > 0 && (next == 0 || t < next) {
+		if t > 0 && t < next {
 			next = t
 		}
 	}
@@ -232,56 +233,4 @@ func (r *run) firedBy(by watcher) bool {
 		}
 	}
 	return false
-}
-
-// fire ends the job for a reason; later reasons are kept as well, the first
-// one decides. Only some reasons allow the job its grace.
-func (r *run) fire(f firing, graceful bool) {
-	if r.firedBy(f.by) {
-		return
-	}
-	first := len(r.end.fired) == 0
-	grace := r.plan.limits.Grace
-	f.graced = first && graceful && grace > 0
-	r.end.fired = append(r.end.fired, f)
-	switch {
-	case !first && !graceful:
-		r.kill()
-	case !first:
-	case graceful && grace > 0:
-		r.event("run", "asking the job to end: "+f.by.String(), 0)
-		if r.order(prog.MainPid, unix.SIGTERM) != nil {
-			r.kill()
-			return
-		}
-		r.end.grace = limits.Now() + grace
-	default:
-		r.kill()
-	}
-}
-
-// kill has init end every process of the job, so that their end and their CPU
-// time are reported.
-func (r *run) kill() {
-	r.end.grace = 0
-	if r.end.killing {
-		return
-	}
-	r.end.killing = true
-	r.event("run", "killing the job", 0)
-	if r.group != nil {
-		_ = r.group.Freeze(false) // a frozen process dies, but only its thaw is reported
-	}
-	_ = r.order(-1, unix.SIGKILL) // kill(-1) is atomic to forks; if init cannot, force does
-	r.end.force = limits.Now() + killPatience
-}
-
-// force ends init, and so the kernel ends the job, without a report.
-func (r *run) force() {
-	r.end.force, r.end.ours = 0, true
-	r.event("run", "init does not answer; killing it", 0)
-	_ = unix.PidfdSendSignal(int(r.proc.PidFd.Fd()), unix.SIGKILL, nil, 0)
-	if r.group != nil {
-		_ = r.group.Kill()
-	}
 }

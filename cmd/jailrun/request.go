@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/jailrun/jailrun/limits"
 	"github.com/jailrun/jailrun/sandbox"
@@ -78,9 +79,15 @@ func (r *request) preset(name string) error {
 	return nil
 }
 
+// cancelGrace is the --grace of who interrupts jailrun and has not said any.
+const cancelGrace = 2 * time.Second
+
 // finish does what depends on more than one flag.
 func (r *request) finish(w *words) error {
 	l := &r.spec.Limits
+	if !w.has("grace") {
+		l.CancelGrace = cancelGrace
+	}
 	if r.judge && l.Rlimits.Stack == nil && l.Memory > 0 {
 		l.Rlimits.Stack = &l.Memory
 	}

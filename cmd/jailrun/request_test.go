@@ -40,10 +40,11 @@ func TestRequest(t *testing.T) {
 		{"--pids none", func(s *sandbox.Spec) { s.Limits.Pids = -1 }},
 		{"--cpu-time 2 --wall 1.5s --grace 200ms", func(s *sandbox.Spec) {
 			s.Limits.CPUTime, s.Limits.Wall, s.Limits.Grace = 2*time.Second, 1500*time.Millisecond, 200*time.Millisecond
+			s.Limits.CancelGrace = 0
 		}},
 		{"--cpu-time 2 --time 3", func(s *sandbox.Spec) { s.Limits.CPUTime = 3 * time.Second }},
 		{"--time 3 --cpu-time 2", func(s *sandbox.Spec) { s.Limits.CPUTime = 2 * time.Second }},
-		{"--grace 0", func(*sandbox.Spec) {}},
+		{"--grace 0", func(s *sandbox.Spec) { s.Limits.CancelGrace = 0 }},
 		{"--output 64k --on-output truncate", func(s *sandbox.Spec) { s.Limits.Output, s.Limits.TruncateOutput = 64*limits.KiB, true }},
 		{"--output 64k --on-output truncate --on-output kill", func(s *sandbox.Spec) { s.Limits.Output = 64 * limits.KiB }},
 		{"--disk 1g --inodes 1k", func(s *sandbox.Spec) { s.Limits.Disk, s.Limits.Inodes = limits.GiB, 1024 }},
@@ -85,7 +86,7 @@ func TestRequest(t *testing.T) {
 	} {
 		r, err := asked(t, strings.Fields(c.flags)...)
 		require.NoError(t, err, c.flags)
-		want := sandbox.Spec{Args: []string{"prog", "arg"}}
+		want := sandbox.Spec{Args: []string{"prog", "arg"}, Limits: sandbox.Limits{CancelGrace: 2 * time.Second}}
 		c.want(&want)
 		assert.Equal(t, want, r.spec, c.flags)
 	}

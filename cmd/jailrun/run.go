@@ -89,6 +89,9 @@ func run(say *console, asked *words) (r *sandbox.Result, by unix.Signal, err err
 	}
 	watchSignals(cancel, c)
 	r, err = c.Run(ctx)
+	if _, ok := errors.AsType[lostOutput](err); ok {
+		err = nil // the cancel tells it, if none came before
+	}
 	by, lost := whoCanceled(context.Cause(ctx))
 	return r, by, cmp.Or(err, lost, files.finish())
 }

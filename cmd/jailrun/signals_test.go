@@ -25,6 +25,7 @@ import (
 type live struct {
 	cmd    *exec.Cmd
 	out    *bufio.Reader
+	pipe   io.Closer // under out
 	in     io.WriteCloser
 	result string
 }
@@ -53,7 +54,7 @@ func startLive(t *testing.T, script string, flags ...string) *live {
 		_ = l.cmd.Process.Kill()
 		_, _ = l.cmd.Process.Wait()
 	})
-	l.out = bufio.NewReader(out)
+	l.out, l.pipe = bufio.NewReader(out), out
 	l.expect(t, "ready")
 	return l
 }
@@ -87,6 +88,49 @@ func TestSignalsCancel(t *testing.T) {
 		assert.Equal(t, sandbox.Canceled, r.Verdict)
 		assert.Contains(t, r.Cause, unix.SignalName(c.signal))
 	}
+}
+
+// The first signal asks, for two seconds unless --grace says otherwise.
+func TestASignalAsks(t *testing.T) {
+	const script = `trap "echo asked; exit 3" TERM; echo ready; read x`
+	for grace, want := range map[string]string{"": "asked\n", "1h": "asked\n", "0": ""} {
+		var flags []string
+		if grace != "" {
+			flags = []string{"--grace", grace}
+		}
+		l := startLive(t, script, flags...)
+		require.NoError(t, l.cmd.Process.Signal(unix.SIGTERM))
+		out, err := io.ReadAll(l.out)
+		require.NoError(t, err)
+		assert.Equal(t, want, string(out), "--grace %q", grace)
+		code, r := l.end(t)
+		assert.Equal(t, 143, code)
+		assert.Equal(t, sandbox.Canceled, r.Verdict)
+	}
+}
+
+// An output that cannot be delivered ends the job: silently for a closed pipe,
+// as for any program, else with an error.
+func TestOutputFails(t *testing.T) {
+	l := startLive(t, "echo ready; read x; while :; do echo more || exit; done")
+	require.NoError(t, l.pipe.Close())
+	require.NoError(t, l.in.Close())
+	code, r := l.end(t)
+	assert.Equal(t, 141, code)
+	assert.Equal(t, sandbox.Canceled, r.Verdict)
+
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	require.NoError(t, err)
+	defer full.Close()
+	dir := t.TempDir()
+	copySelf(t, filepath.Join(dir, "jailrun"))
+	var said strings.Builder
+	cmd := exec.Command(filepath.Join(dir, "jailrun"), "--cwd", "none", "--", "sh", "-c", "while :; do echo more; done")
+	cmd.Stdout, cmd.Stderr = full, &said
+	cmd.Env = append(os.Environ(), "GORACE="+raceOptions)
+	_ = cmd.Run() // the state tells more
+	assert.Equal(t, 125, cmd.ProcessState.ExitCode())
+	assert.Contains(t, said.String(), "no space left")
 }
 
 func TestASecondSignalKills(t *testing.T) {

@@ -27,12 +27,13 @@ type lifeOutput struct {
 func (o *lifeOutput) Write(b []byte) (int, error) {
 	n, err := o.w.Write(b)
 	if err != nil {
-		o.lost(lostOutput{err})
+		err = lostOutput{err}
+		o.lost(err)
 	}
 	return n, err
 }
 
-// lostOutput is the cause of a cancel because an output failed.
+// lostOutput is that an output failed, and the cause of the cancel for it.
 type lostOutput struct{ err error }
 
 func (l lostOutput) Error() string { return l.err.Error() }
