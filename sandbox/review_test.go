@@ -162,7 +162,7 @@ func TestSignalAnyTime(t *testing.T) {
 // TestSuspendedShare: a job that is held to a share stands still all the same
 // while it is suspended, and is not taken for one that resists.
 func TestSuspendedShare(t *testing.T) {
-	c := sandbox.Command("sh", "-c", "echo up; while :; do :; done")
+	c := sandbox.Command("sh", "-c", "echo up; while :; do : suspended share; done")
 	c.CWD = sandbox.CWDNone
 	c.Limits.CPU, c.Limits.Wall = 300, 2*time.Second
 	up := make(chan struct{})
@@ -170,12 +170,22 @@ func TestSuspendedShare(t *testing.T) {
 	require.NoError(t, c.Start(t.Context()))
 	go func() {
 		<-up
+		stat := "/proc/" + strconv.Itoa(process(t, "sh\x00-c\x00"+c.Args[2]+"\x00")) + "/stat"
+		// While its share holds it, which is most of the time. By a group that
+		// does not show.
+		for until := time.Now().Add(time.Second); time.Now().Before(until); {
+			if text, _ := os.ReadFile(stat); strings.Contains(string(text), ") T ") {
+				break
+			}
+		}
 		_ = c.Suspend(true)
 	}()
 	res, err := c.Wait()
 	require.NoError(t, err)
 	assert.Equal(t, sandbox.WallTime, res.Verdict, res.Cause)
-	assert.Less(t, res.CPU.Total, 300*time.Millisecond, "0.6 s without")
+	assert.Less(t, res.CPU.Total, 400*time.Millisecond, "0.6 s without")
+	res, _, _ = shell(t, c.Args[2], func(c *sandbox.Cmd) { c.Limits.CPU, c.Limits.Wall = 300, 2*time.Second })
+	assert.Greater(t, res.CPU.Total, 400*time.Millisecond, "the control")
 }
 
 // TestLingering: a process that cannot be reaped, here because a debugger holds
@@ -205,7 +215,7 @@ func TestLingering(t *testing.T) {
 		ended <- end{res, err}
 	}()
 	<-up
-	pid := sleeper(t)
+	pid := process(t, "sleep\x0061\x00")
 	require.NoError(t, unix.PtraceSeize(pid))
 	go func() {
 		_, _ = feed.Write([]byte("go\n"))
@@ -233,15 +243,15 @@ func TestLingering(t *testing.T) {
 	assert.Less(t, e.res.Wall, took, "the clock of the main process")
 }
 
-// sleeper finds the sleep 61 of a test.
-func sleeper(t *testing.T) (pid int) {
+// process finds the process of this command line.
+func process(t *testing.T, want string) (pid int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		list, err := os.ReadDir("/proc")
 		require.NoError(t, err)
 		for _, e := range list {
 			cmdline, _ := os.ReadFile("/proc/" + e.Name() + "/cmdline")
-			if string(cmdline) == "sleep\x0061\x00" {
+			if string(cmdline) == want {
 				pid, err = strconv.Atoi(e.Name())
 				return err == nil
 			}
