@@ -39,11 +39,11 @@ test: ## vet, tests with the race detector, and the same tests in two test machi
 	@scripts/need test
 	go vet ./...
 	scripts/test ./...
-	go run ./tests/lanes uml systemd
+	scripts/lanes uml systemd
 
 .PHONY: test-all
 test-all: test ## also the slow machine, and a minute of every fuzz target
-	go run ./tests/lanes qemu
+	scripts/lanes qemu
 	scripts/fuzz 1m
 
 .PHONY: lint
