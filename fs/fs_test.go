@@ -42,7 +42,7 @@ func TestSensitive(t *testing.T) {
 			assert.Equal(t, want, Sensitive(dir, home, []string{"/srv/tools/bin/jailrun", ""}), dir)
 		}
 	}
-	assert.Equal(t, "", Sensitive("/srv/x", "", nil))
+	assert.Empty(t, Sensitive("/srv/x", "", nil))
 }
 
 func TestExposing(t *testing.T) {
@@ -106,8 +106,10 @@ func TestHostIsGoneFirst(t *testing.T) {
 			Dir: dir, Host: Host{Base: "/tmp"}, Size: 1 << 20, Inodes: 1000, Home: "/home/job",
 			Work: Mount{Source: "/srv/w", Target: "/work", Dir: true, Mode: Copy},
 			Extra: []Mount{
-				{Source: "/srv/a", Target: "/work/a", Dir: true}, {Source: "/srv/f", Target: "/in/f"},
-				{Source: "/srv/b", Target: "/b", Dir: true, Mode: Writable}, {Target: "/work/t", Dir: true, Size: 1 << 20, Inodes: 10, Area: p.Slot("area")},
+				{Source: "/srv/a", Target: "/work/a", Dir: true},
+				{Source: "/srv/f", Target: "/in/f"},
+				{Source: "/srv/b", Target: "/b", Dir: true, Mode: Writable},
+				{Target: "/work/t", Dir: true, Size: 1 << 20, Inodes: 10, Area: p.Slot("area")},
 			},
 			Files: []File{{Name: "/work/x", Content: []byte("x")}},
 		}

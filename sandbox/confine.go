@@ -23,11 +23,18 @@ const (
 // nested ones, beside the filter. The inotify limits are charged up to the
 // caller, whose own programs would otherwise run dry.
 var namespaceLimits = [...]struct{ name, value string }{
-	{"max_user_namespaces", "0"}, {"max_mnt_namespaces", "0"}, {"max_pid_namespaces", "0"},
-	{"max_ipc_namespaces", "0"}, {"max_uts_namespaces", "0"}, {"max_net_namespaces", "0"},
-	{"max_cgroup_namespaces", "0"}, {"max_time_namespaces", "0"},
-	{"max_inotify_instances", "16"}, {"max_inotify_watches", "8192"},
-	{"max_fanotify_groups", "0"}, {"max_fanotify_marks", "0"},
+	{"max_user_namespaces", "0"},
+	{"max_mnt_namespaces", "0"},
+	{"max_pid_namespaces", "0"},
+	{"max_ipc_namespaces", "0"},
+	{"max_uts_namespaces", "0"},
+	{"max_net_namespaces", "0"},
+	{"max_cgroup_namespaces", "0"},
+	{"max_time_namespaces", "0"},
+	{"max_inotify_instances", "16"},
+	{"max_inotify_watches", "8192"},
+	{"max_fanotify_groups", "0"},
+	{"max_fanotify_marks", "0"},
 }
 
 // appendLimits adds what the job sets while it may: its group's namespace, the

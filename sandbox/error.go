@@ -77,8 +77,7 @@ func wrapOn(h host, stage string, err error) *Error {
 	if err == nil {
 		return nil
 	}
-	var own *Error
-	if errors.As(err, &own) {
+	if own, ok := errors.AsType[*Error](err); ok {
 		return own
 	}
 	e := &Error{Stage: stage, Err: err}
@@ -224,8 +223,7 @@ func (e *Error) report(jobStarted bool) *ErrorReport {
 			r.Errno = strconv.Itoa(int(e.Errno))
 		}
 	}
-	var s *stepFailure
-	if errors.As(e.Err, &s) {
+	if s, ok := errors.AsType[*stepFailure](e.Err); ok {
 		r.Text += " (" + printable(s.where()) + ")"
 	}
 	return r

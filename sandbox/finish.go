@@ -82,7 +82,11 @@ func (c *Cmd) failed(err error) *Result {
 	}
 	var e *Error
 	if !errors.As(err, &e) {
-		e = bug(err).(*Error)
+		e = func() *Error {
+			target := &Error{}
+			_ = errors.As(bug(err), &target)
+			return target
+		}()
 	}
 	ev := evidence{fired: r.end.fired}
 	if e.Stage == "exec" && (r.plan == nil || e.Op == "execve") {

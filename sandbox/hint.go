@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -227,8 +228,10 @@ func lookAt(root, name string) (x executable) {
 		return x
 	}
 	defer unix.Close(top)
-	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	how := unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	}
 	fd, err := unix.Openat2(top, name, &how)
 	readable := err == nil
 	if !readable {
@@ -307,8 +310,8 @@ func (x *execScene) hint(errno unix.Errno) string {
 func (x *execScene) inside(name string) executable {
 	name = path.Clean(name)
 	shown := append([]fs.Mount{{Source: x.root.Work.Source, Target: x.root.Work.Target}}, x.root.Extra...)
-	for i := len(shown) - 1; i >= 0; i-- { // the last mount covers the others
-		m := shown[i]
+	for _, m := range slices.Backward(shown) { // the last mount covers the others
+
 		if rest, ok := strings.CutPrefix(name, m.Target); ok && m.Target != "" && (rest == "" || rest[0] == '/') {
 			if m.Source == "" {
 				return executable{}
@@ -366,7 +369,7 @@ func (x *execScene) present(name string, f executable, errno unix.Errno) string 
 func (x *execScene) absent() string {
 	name, shown := x.name, x.root.Work.Source != ""
 	if !strings.Contains(name, "/") {
-		for _, dir := range strings.Split(x.path(), ":") {
+		for dir := range strings.SplitSeq(x.path(), ":") {
 			if at := path.Join(dir, name); path.IsAbs(dir) && x.look("/", at).found {
 				return word(name) + " is " + word(at) + " outside, which is not in the root: show it with --bind " + word(at+":"+at+":ro") + ", or use a --rootfs that has it"
 			}

@@ -139,7 +139,8 @@ func call(name string, errno unix.Errno) error { return os.NewSyscallError(name,
 
 // caseError makes the error of a case; an *Error in it stands for a step.
 func caseError(h host, stage string, err error) *Error {
-	if e, ok := err.(*Error); ok {
+	e := &Error{}
+	if errors.As(err, &e) {
 		c := *e
 		c.Stage = stage
 		c.Hint = hint(&c, h)
@@ -254,8 +255,11 @@ func TestExplainExec(t *testing.T) {
 	shown := fs.Root{
 		Host: fs.Host{Trees: []fs.Entry{{Name: "usr", Dir: true}, {Name: "bin", Link: "usr/bin"}}, Etc: []fs.Entry{{Name: "etc/alternatives", Dir: true}}},
 		Work: fs.Mount{Source: "/home/u/p", Target: WorkDir},
-		Extra: []fs.Mount{{Source: "/home/u/tools", Target: "/opt/tools", Dir: true}, {Target: "/opt/tools/tmp", Dir: true, Size: 1},
-			{Source: "/home/u/one", Target: "/opt/one"}},
+		Extra: []fs.Mount{
+			{Source: "/home/u/tools", Target: "/opt/tools", Dir: true},
+			{Target: "/opt/tools/tmp", Dir: true, Size: 1},
+			{Source: "/home/u/one", Target: "/opt/one"},
+		},
 	}
 	hidden := shown
 	hidden.Work = fs.Mount{}
@@ -294,54 +298,130 @@ func TestExplainExec(t *testing.T) {
 		errno unix.Errno
 		want  string // all of the hint; "" for that of the table
 	}{
-		{"loader missing", &shown, "python3", []string{"/usr/local/bin/python3", "/usr/bin/python3"}, unix.ENOENT,
-			"/usr/bin/python3 is there, but its loader /lib64/ld-linux-x86-64.so.2 is not in the root: use a --rootfs that has it"},
+		{
+			"loader missing", &shown, "python3",
+			[]string{"/usr/local/bin/python3", "/usr/bin/python3"},
+			unix.ENOENT,
+			"/usr/bin/python3 is there, but its loader /lib64/ld-linux-x86-64.so.2 is not in the root: use a --rootfs that has it",
+		},
 		{"static and ENOENT", &shown, "/usr/bin/static", []string{"/usr/bin/static"}, unix.ENOENT, ""},
-		{"interpreter missing", &shown, "./script", []string{"./script"}, unix.ENOENT,
-			"/work/script is there, but its interpreter /usr/bin/perl6 is not in the root: use a --rootfs that has it"},
-		{"interpreter exists outside", &shown, "./home", []string{"./home"}, unix.ENOENT,
-			"/work/home is there, but its interpreter /home/u/bin/tool is not in the root: show it with --bind /home/u/bin/tool:/home/u/bin/tool:ro"},
-		{"carriage return", &shown, "./crlf", []string{"./crlf"}, unix.ENOENT,
-			"the first line of /work/crlf ends in a carriage return: save it with Unix line ends"},
-		{"hostile name", &shown, "./a b\n", []string{"./a b\n"}, unix.ENOENT,
-			`"/work/a b\n" is there, but its interpreter /no/such is not in the root: use a --rootfs that has it`},
-		{"in another root", &other, "sh", []string{"/bin/sh"}, unix.ENOENT,
-			"/bin/sh is there, but its loader /lib/ld-musl-x86_64.so.1 is not in the root: use a --rootfs that has it"},
-		{"bound", &shown, "/opt/tools/t", []string{"/opt/tools/t"}, unix.ENOENT,
-			"/opt/tools/t is there, but its interpreter /x is not in the root: use a --rootfs that has it"},
-		{"bound file", &shown, "/opt/one", []string{"/opt/one"}, unix.ENOENT,
-			"/opt/one is there, but its interpreter /x is not in the root: use a --rootfs that has it"},
-		{"covered by a tmpfs", &shown, "/opt/tools/tmp/t", []string{"/opt/tools/tmp/t"}, unix.ENOENT,
-			"there is no /opt/tools/tmp/t, outside or inside: check the spelling"},
-		{"in /etc", &shown, "/etc/alternatives/x", []string{"/etc/alternatives/x"}, unix.ENOENT,
-			"/etc/alternatives/x is there, but its interpreter /x is not in the root: use a --rootfs that has it"},
-		{"not shown of /etc", &shown, "/etc/secret", []string{"/etc/secret"}, unix.ENOENT,
-			"/etc/secret exists outside, but not in the root: show it with --bind /etc/secret:/etc/secret:ro, or start in its directory (-C)"},
+		{
+			"interpreter missing", &shown, "./script",
+			[]string{"./script"},
+			unix.ENOENT,
+			"/work/script is there, but its interpreter /usr/bin/perl6 is not in the root: use a --rootfs that has it",
+		},
+		{
+			"interpreter exists outside", &shown, "./home",
+			[]string{"./home"},
+			unix.ENOENT,
+			"/work/home is there, but its interpreter /home/u/bin/tool is not in the root: show it with --bind /home/u/bin/tool:/home/u/bin/tool:ro",
+		},
+		{
+			"carriage return", &shown, "./crlf",
+			[]string{"./crlf"},
+			unix.ENOENT,
+			"the first line of /work/crlf ends in a carriage return: save it with Unix line ends",
+		},
+		{
+			"hostile name", &shown, "./a b\n",
+			[]string{"./a b\n"},
+			unix.ENOENT,
+			`"/work/a b\n" is there, but its interpreter /no/such is not in the root: use a --rootfs that has it`,
+		},
+		{
+			"in another root", &other, "sh",
+			[]string{"/bin/sh"},
+			unix.ENOENT,
+			"/bin/sh is there, but its loader /lib/ld-musl-x86_64.so.1 is not in the root: use a --rootfs that has it",
+		},
+		{
+			"bound", &shown, "/opt/tools/t",
+			[]string{"/opt/tools/t"},
+			unix.ENOENT,
+			"/opt/tools/t is there, but its interpreter /x is not in the root: use a --rootfs that has it",
+		},
+		{
+			"bound file", &shown, "/opt/one",
+			[]string{"/opt/one"},
+			unix.ENOENT,
+			"/opt/one is there, but its interpreter /x is not in the root: use a --rootfs that has it",
+		},
+		{
+			"covered by a tmpfs", &shown, "/opt/tools/tmp/t",
+			[]string{"/opt/tools/tmp/t"},
+			unix.ENOENT,
+			"there is no /opt/tools/tmp/t, outside or inside: check the spelling",
+		},
+		{
+			"in /etc", &shown, "/etc/alternatives/x",
+			[]string{"/etc/alternatives/x"},
+			unix.ENOENT,
+			"/etc/alternatives/x is there, but its interpreter /x is not in the root: use a --rootfs that has it",
+		},
+		{
+			"not shown of /etc", &shown, "/etc/secret",
+			[]string{"/etc/secret"},
+			unix.ENOENT,
+			"/etc/secret exists outside, but not in the root: show it with --bind /etc/secret:/etc/secret:ro, or start in its directory (-C)",
+		},
 
-		{"not executable", &shown, "./plain", []string{"./plain"}, unix.EACCES,
-			"/work/plain is not executable: chmod +x it, or start it by its interpreter"},
+		{
+			"not executable", &shown, "./plain",
+			[]string{"./plain"},
+			unix.EACCES,
+			"/work/plain is not executable: chmod +x it, or start it by its interpreter",
+		},
 		{"directory", &shown, "./dir", []string{"./dir"}, unix.EACCES, "/work/dir is a directory: name the program in it"},
 		{"EACCES for no known reason", &shown, "./text", []string{"./text"}, unix.EACCES, ""},
-		{"no first line", &shown, "./text", []string{"./text"}, unix.ENOEXEC,
-			"/work/text is neither a program nor a script with a first line like #!/bin/sh: did you mean sh /work/text?"},
+		{
+			"no first line", &shown, "./text",
+			[]string{"./text"},
+			unix.ENOEXEC,
+			"/work/text is neither a program nor a script with a first line like #!/bin/sh: did you mean sh /work/text?",
+		},
 		{"empty", &shown, "./empty", []string{"./empty"}, unix.ENOEXEC, "/work/empty is empty: did its build fail?"},
-		{"architecture", &shown, "./foreign", []string{"./foreign"}, unix.ENOEXEC,
-			"/work/foreign is built for " + foreignName + ", and this host is " + runtime.GOARCH},
+		{
+			"architecture", &shown, "./foreign",
+			[]string{"./foreign"},
+			unix.ENOEXEC,
+			"/work/foreign is built for " + foreignName + ", and this host is " + runtime.GOARCH,
+		},
 		{"too long", &shown, "./text", []string{"./text"}, unix.E2BIG, ""},
 
 		{"here, without ./", &shown, "script", []string{"/usr/bin/script"}, unix.ENOENT, "did you mean ./script? the current directory is not searched"},
 		{"here, not shown", &hidden, "script", []string{"/usr/bin/script"}, unix.ENOENT, "script is in the current directory, which is not shown (--cwd)"},
-		{"in the caller's PATH", &shown, "go", []string{"/usr/bin/go"}, unix.ENOENT,
-			"go is /home/u/.local/bin/go outside, which is not in the root: show it with --bind /home/u/.local/bin/go:/home/u/.local/bin/go:ro, or use a --rootfs that has it"},
-		{"nowhere", &shown, "pyhton3", []string{"/usr/bin/pyhton3"}, unix.ENOENT,
-			"no program pyhton3 is in the job's PATH: check the spelling, or use a --rootfs that has it"},
-		{"outside", &shown, "/home/u/q/prog", []string{"/home/u/q/prog"}, unix.ENOENT,
-			"/home/u/q/prog exists outside, but not in the root: show it with --bind /home/u/q/prog:/home/u/q/prog:ro, or start in its directory (-C)"},
-		{"outside, by ..", &shown, "../q/prog", []string{"../q/prog"}, unix.ENOENT,
-			"/home/u/q/prog exists outside, but not in the root: show it with --bind /home/u/q/prog:/home/u/q/prog:ro, or start in its directory (-C)"},
+		{
+			"in the caller's PATH", &shown, "go",
+			[]string{"/usr/bin/go"},
+			unix.ENOENT,
+			"go is /home/u/.local/bin/go outside, which is not in the root: show it with --bind /home/u/.local/bin/go:/home/u/.local/bin/go:ro, or use a --rootfs that has it",
+		},
+		{
+			"nowhere", &shown, "pyhton3",
+			[]string{"/usr/bin/pyhton3"},
+			unix.ENOENT,
+			"no program pyhton3 is in the job's PATH: check the spelling, or use a --rootfs that has it",
+		},
+		{
+			"outside", &shown, "/home/u/q/prog",
+			[]string{"/home/u/q/prog"},
+			unix.ENOENT,
+			"/home/u/q/prog exists outside, but not in the root: show it with --bind /home/u/q/prog:/home/u/q/prog:ro, or start in its directory (-C)",
+		},
+		{
+			"outside, by ..", &shown, "../q/prog",
+			[]string{"../q/prog"},
+			unix.ENOENT,
+			"/home/u/q/prog exists outside, but not in the root: show it with --bind /home/u/q/prog:/home/u/q/prog:ro, or start in its directory (-C)",
+		},
 		{"inside the directory, not shown", &hidden, "./script", []string{"./script"}, unix.ENOENT, "./script is in the current directory, which is not shown (--cwd)"},
-		{"by its path outside", &shown, "/home/u/p/script", []string{"/home/u/p/script"}, unix.ENOENT,
-			"the current directory is seen as /work: name the program by its path from here"},
+		{
+			"by its path outside", &shown, "/home/u/p/script",
+			[]string{"/home/u/p/script"},
+			unix.ENOENT,
+			"the current directory is seen as /work: name the program by its path from here",
+		},
 		{"no such file", &shown, "./nothing", []string{"./nothing"}, unix.ENOENT, "there is no ./nothing, outside or inside: check the spelling"},
 		{"a file as a directory", &shown, "./text/x", []string{"./text/x"}, unix.ENOTDIR, "there is no ./text/x, outside or inside: check the spelling"},
 	} {
@@ -442,7 +522,7 @@ func TestLookAtUnreadable(t *testing.T) {
 	c := exec.Command("/proc/self/exe", "-test.run=^TestLookAtUnreadable$")
 	c.Env = []string{variable + "=" + dir}
 	c.Dir = "/"
-	mode := "-r-x--x--x"
+	var mode string
 	if os.Geteuid() == 0 {
 		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65533, Gid: 65533}}
 		mode = "-rwx--x--x"

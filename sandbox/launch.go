@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -195,7 +196,7 @@ type undo []func() error
 func (u *undo) add(f func() error) { *u = append(*u, f) }
 
 func (u *undo) run(errs *[]error) {
-	for i := len(*u) - 1; i >= 0; i-- {
+	for i := range slices.Backward(*u) {
 		if err := (*u)[i](); err != nil {
 			*errs = append(*errs, err)
 		}

@@ -53,14 +53,20 @@ func ledger(l Limits, how enforcement) []Enforced {
 	add(l.Weight > 0, how.group("cpu_weight", l.Weight, "cgroup cpu.weight"))
 	add(l.Pids > 0, how.pids(l.Pids))
 	add(l.CPUTime > 0, how.cpuTime(l.CPUTime))
-	add(l.Wall > 0, Enforced{Name: "wall", Asked: int64(l.Wall), Mechanism: "timer of the runner",
-		EnforcedBy: byWatchdog, HoldsAgainst: everything})
+	add(l.Wall > 0, Enforced{
+		Name: "wall", Asked: int64(l.Wall), Mechanism: "timer of the runner",
+		EnforcedBy: byWatchdog, HoldsAgainst: everything,
+	})
 	add(l.Output > 0, outputRow(l))
-	add(l.Disk > 0, Enforced{Name: "disk", Asked: uint64(l.Disk), Mechanism: "tmpfs size",
+	add(l.Disk > 0, Enforced{
+		Name: "disk", Asked: uint64(l.Disk), Mechanism: "tmpfs size",
 		EnforcedBy: byKernel, HoldsAgainst: everything,
-		Note: "of the root, /tmp, /dev/shm and HOME together; writable binds are not counted"})
-	add(l.Inodes > 0, Enforced{Name: "inodes", Asked: l.Inodes, Mechanism: "tmpfs nr_inodes",
-		EnforcedBy: byKernel, HoldsAgainst: everything})
+		Note: "of the root, /tmp, /dev/shm and HOME together; writable binds are not counted",
+	})
+	add(l.Inodes > 0, Enforced{
+		Name: "inodes", Asked: l.Inodes, Mechanism: "tmpfs nr_inodes",
+		EnforcedBy: byKernel, HoldsAgainst: everything,
+	})
 	return append(rows, rlimitRows(&l.Rlimits)...)
 }
 
@@ -70,8 +76,10 @@ func (how *enforcement) byGroup() bool { return how.tier == TierCgroup }
 // group is a limit that only a group can hold.
 func (how *enforcement) group(name string, asked any, file string) Enforced {
 	if !how.byGroup() {
-		return Enforced{Name: name, Asked: asked, Mechanism: "none", EnforcedBy: byNobody, HoldsAgainst: nothing,
-			Note: "it needs a delegated cgroup"}
+		return Enforced{
+			Name: name, Asked: asked, Mechanism: "none", EnforcedBy: byNobody, HoldsAgainst: nothing,
+			Note: "it needs a delegated cgroup",
+		}
 	}
 	return Enforced{Name: name, Asked: asked, Mechanism: file, EnforcedBy: byKernel, HoldsAgainst: everything}
 }
@@ -140,8 +148,10 @@ func (how *enforcement) cpuTime(limit time.Duration) Enforced {
 }
 
 func outputRow(l Limits) Enforced {
-	e := Enforced{Name: "output", Asked: uint64(l.Output), Mechanism: "counted by the runner as it passes on",
-		EnforcedBy: byWatchdog, HoldsAgainst: everything, Note: "the job is killed beyond it"}
+	e := Enforced{
+		Name: "output", Asked: uint64(l.Output), Mechanism: "counted by the runner as it passes on",
+		EnforcedBy: byWatchdog, HoldsAgainst: everything, Note: "the job is killed beyond it",
+	}
 	if l.TruncateOutput {
 		e.Note = "what is beyond it is dropped"
 	}
@@ -153,8 +163,10 @@ func outputRow(l Limits) Enforced {
 func rlimitRows(r *limits.RlimitSpec) []Enforced {
 	var rows []Enforced
 	add := func(name, resource string, asked uint64) {
-		rows = append(rows, Enforced{Name: name, Asked: asked, Mechanism: resource,
-			EnforcedBy: byKernel, HoldsAgainst: everything, Note: "of each process"})
+		rows = append(rows, Enforced{
+			Name: name, Asked: asked, Mechanism: resource,
+			EnforcedBy: byKernel, HoldsAgainst: everything, Note: "of each process",
+		})
 	}
 	if r.NoFile != nil {
 		add("nofile", "RLIMIT_NOFILE", *r.NoFile)
@@ -163,8 +175,11 @@ func rlimitRows(r *limits.RlimitSpec) []Enforced {
 		name, resource string
 		size           *limits.Size
 	}{
-		{"fsize", "RLIMIT_FSIZE", r.FSize}, {"stack", "RLIMIT_STACK", r.Stack}, {"as", "RLIMIT_AS", r.AS},
-		{"memlock", "RLIMIT_MEMLOCK", r.MemLock}, {"core", "RLIMIT_CORE", r.Core},
+		{"fsize", "RLIMIT_FSIZE", r.FSize},
+		{"stack", "RLIMIT_STACK", r.Stack},
+		{"as", "RLIMIT_AS", r.AS},
+		{"memlock", "RLIMIT_MEMLOCK", r.MemLock},
+		{"core", "RLIMIT_CORE", r.Core},
 	} {
 		if s.size != nil {
 			add(s.name, s.resource, uint64(*s.size))

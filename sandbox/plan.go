@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -32,7 +31,6 @@ type Plan struct {
 	areas     []prog.Slot // descriptors of further tmpfs
 	sent      []sent      // descriptors in the Ready message, in its order
 	tier      Tier
-	wallSet   bool // the wall limit was asked for, not derived
 	limits    Limits
 	stdinNull bool
 }
@@ -112,9 +110,7 @@ func newPlan(s *Spec, f *facts, b build) (*Plan, error) {
 	pl.root.Append(p)
 	p.AddInit(prog.StageRoot, prog.Stamp(stampRoot))
 	pl.appendNet()
-	if err := pl.appendFork(f, b); err != nil {
-		return nil, err
-	}
+	pl.appendFork(f, b)
 	rl, err := pl.rlimits(f)
 	if err != nil {
 		return nil, err
@@ -140,7 +136,7 @@ func (pl *Plan) appendNet() {
 
 // appendFork adds what init does just before it forks the job, and its own
 // confinement after that.
-func (pl *Plan) appendFork(f *facts, b build) error {
+func (pl *Plan) appendFork(f *facts, b build) {
 	p := pl.Program
 	mask := make([]byte, 8)
 	mask[2] = 1 // signal 17, SIGCHLD, is bit 16
@@ -167,7 +163,6 @@ func (pl *Plan) appendFork(f *facts, b build) error {
 		keep = append(keep, p.SlotNamed("block"))
 	}
 	pl.appendScrub(keep...)
-	return nil
 }
 
 // jobIO are the slots of the job's standard streams.
@@ -329,8 +324,6 @@ func (pl *Plan) sends() []sent {
 	return list
 }
 
-var errNoArgs = errors.New("no program given")
-
 // command returns the arguments and the paths to try for the program.
 func (s *Spec) command(pl *Plan) (argv, paths []string, err error) {
 	argv = s.Args
@@ -342,7 +335,7 @@ func (s *Spec) command(pl *Plan) (argv, paths []string, err error) {
 				path = v
 			}
 		}
-		for _, dir := range strings.Split(path, ":") {
+		for dir := range strings.SplitSeq(path, ":") {
 			if strings.HasPrefix(dir, "/") {
 				paths = append(paths, dir+"/"+name)
 			}

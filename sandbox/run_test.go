@@ -115,8 +115,12 @@ func TestNotStarted(t *testing.T) {
 		program string
 		errno   unix.Errno
 	}{
-		{"no-such-program", unix.ENOENT}, {"./missing", unix.ENOENT}, {"./plain", unix.EACCES},
-		{"./noloader", unix.ENOENT}, {"./junk", unix.ENOEXEC}, {"/tmp", unix.EACCES},
+		{"no-such-program", unix.ENOENT},
+		{"./missing", unix.ENOENT},
+		{"./plain", unix.EACCES},
+		{"./noloader", unix.ENOENT},
+		{"./junk", unix.ENOEXEC},
+		{"/tmp", unix.EACCES},
 	} {
 		c := sandbox.Command(tt.program)
 		c.Dir = dir

@@ -212,7 +212,7 @@ var verdictCases = []struct {
 	// The caller.
 	{"cancel", ran(died(unix.SIGKILL), fires(byCancel, early, 0, context.Canceled)), Canceled},
 	{"cancel, main exits 0 on SIGTERM", ran(exited(0), fires(byCancel, early, 0, errors.New("interrupt")), graced), Canceled},
-	{"cancel, a name that would draw on a terminal", ran(exited(0), fires(byCancel, early, 0, errors.New("\x1b[2Jinterrupt\n"))), Canceled},
+	{"cancel, a name that would draw on a terminal", ran(exited(0), fires(byCancel, early, 0, errors.New("\x1b[2Jinterrupt\n"))), Canceled}, //nolint:revive,staticcheck // hostile on purpose
 	{"cancel without a reason", ran(died(unix.SIGTERM), fires(byCancel, early, 0), graced), Canceled},
 	{"cancel when main had ended", ran(exited(3), fires(byCancel, late, 0, context.Canceled)), Exited},
 	{"cancel when main had ended, output over", ran(exited(0), outputMax(9), wrote(10), fires(byCancel, late, 0), fires(byOutput, late, 10)), OutputLimit},
@@ -288,8 +288,10 @@ func TestDecide(t *testing.T) {
 // checkDecision states what holds for all evidence.
 func checkDecision(t *testing.T, e evidence) {
 	v, cause, code, signal, hint := decide(e)
-	require.Contains(t, []Verdict{Exited, Signaled, CPUTime, WallTime, MemoryLimit, OutputLimit, DiskLimit,
-		CPUShare, Syscall, Canceled, Killed, NotStarted, ErrorVerdict}, v)
+	require.Contains(t, []Verdict{
+		Exited, Signaled, CPUTime, WallTime, MemoryLimit, OutputLimit, DiskLimit,
+		CPUShare, Syscall, Canceled, Killed, NotStarted, ErrorVerdict,
+	}, v)
 	require.NotEmpty(t, cause)
 	require.Equal(t, printable(cause), cause)
 	require.Equal(t, printable(hint), hint)

@@ -83,6 +83,10 @@ func (r *run) receive() {
 	switch {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
 		return
+	case errors.Is(err, unix.ECONNRESET):
+		// Init ended before it read our last order. It is told once, and before
+		// the report that init had sent.
+		return
 	case err != nil:
 		r.end.err = os.NewSyscallError("recvmsg", err)
 		return

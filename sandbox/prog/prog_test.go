@@ -22,7 +22,7 @@ const allNamespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID 
 func minimal(argv ...string) *prog.Program {
 	p := &prog.Program{Flags: allNamespaces, FlagsText: "…"}
 	f := p.Slot("file")
-	out := prog.Slot(p.Slot("stdout"))
+	out := p.Slot("stdout")
 	for _, w := range []struct{ path, text string }{
 		{"/proc/self/setgroups", "deny"},
 		{"/proc/self/uid_map", "0 " + strconv.Itoa(os.Getuid()) + " 1\n"},

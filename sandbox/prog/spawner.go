@@ -190,7 +190,7 @@ func (s *spawner) exchange(place []byte, fds []int) (answer, oob []byte, err err
 			continue
 		}
 		if err != nil || n == 0 {
-			return nil, nil, fmt.Errorf("%w: %v", errSpawnerGone, err)
+			return nil, nil, fmt.Errorf("%w: %w", errSpawnerGone, err)
 		}
 		return answer[:n], oob[:oobn], nil
 	}

@@ -83,7 +83,7 @@ func rawSpawner(h *spawnHead) (pid uintptr, errno syscall.Errno) {
 //go:norace
 //go:nocheckptr
 func retire(h *spawnHead) {
-	for n := uintptr(0); n < firstFree; n++ { // so that nothing received lands there
+	for n := range uintptr(firstFree) { // so that nothing received lands there
 		syscall.RawSyscall6(unix.SYS_DUP3, uintptr(h.sock), n, 0, 0, 0, 0)
 	}
 	closeReceived(h.sock)

@@ -32,7 +32,7 @@ func same(answer, calls string) []answers { return rows(answer, answer, answer, 
 
 func rows(def, judge, strict, calls string) []answers {
 	var rs []answers
-	for _, call := range strings.Fields(calls) {
+	for call := range strings.FieldsSeq(calls) {
 		rs = append(rs, answers{call, args{}, def, judge, strict})
 	}
 	return rs
@@ -85,7 +85,7 @@ func promises() []answers {
 			}
 			for kind := uint64(1); kind <= 10; kind++ {
 				with(call, args{family, kind}, def, judge, judge)
-				with(call, args{family | 1<<32, kind | 02000000}, def, judge, judge)
+				with(call, args{family | 1<<32, kind | 0o2000000}, def, judge, judge)
 			}
 		}
 		for _, proto := range []uint64{33, 115, 132, 136, 255, 256, 262} {
@@ -168,24 +168,24 @@ func argumentPromises(high uint64) []answers {
 	for _, cmd := range []uint64{26, 35, 53, 62, 0x59616d61} { // TSC, MM, speculation, core scheduling, ptracer
 		with("prctl", args{cmd}, "allow", "allow", "EINVAL")
 	}
-	const create, tmpfile = 0100, 020000000
-	for _, bits := range []uint64{04000, 02000, 06000, 04755} {
+	const create, tmpfile = 0o100, 0o20000000
+	for _, bits := range []uint64{0o4000, 0o2000, 0o6000, 0o4755} {
 		for _, call := range []string{"chmod", "fchmod", "creat", "mknod"} {
 			one(call, args{0, bits}, "EPERM")
-			one(call, args{0, 0100644, bits}, "allow")
+			one(call, args{0, 0o100644, bits}, "allow")
 		}
 		for _, call := range []string{"fchmodat", "fchmodat2", "mknodat"} {
 			one(call, args{0, 0, bits}, "EPERM")
-			one(call, args{0, 0, 01777, bits}, "allow")
+			one(call, args{0, 0, 0o1777, bits}, "allow")
 		}
-		for _, flag := range []uint64{create, tmpfile, create | 02} {
+		for _, flag := range []uint64{create, tmpfile, create | 0o2} {
 			one("open", args{0, flag, bits}, "EPERM")
 			one("openat", args{0, 0, flag, bits}, "EPERM")
-			one("open", args{0, flag, 01777}, "allow")
-			one("openat", args{0, 0, flag, 0644}, "allow")
+			one("open", args{0, flag, 0o1777}, "allow")
+			one("openat", args{0, 0, flag, 0o644}, "allow")
 		}
-		one("open", args{0, 02, bits}, "allow") // without O_CREAT the mode is whatever the register held
-		one("openat", args{0, 0, 02, bits}, "allow")
+		one("open", args{0, 0o2, bits}, "allow") // without O_CREAT the mode is whatever the register held
+		one("openat", args{0, 0, 0o2, bits}, "allow")
 	}
 	return all
 }
@@ -259,7 +259,7 @@ func TestForeignABI(t *testing.T) {
 
 func TestInitFilter(t *testing.T) {
 	allowed := map[string]bool{}
-	for _, call := range strings.Fields("ppoll read write close recvfrom sendto recvmsg sendmsg wait4 waitid kill getrusage " +
+	for call := range strings.FieldsSeq("ppoll read write close recvfrom sendto recvmsg sendmsg wait4 waitid kill getrusage " +
 		"getdents64 rt_sigtimedwait rt_sigreturn clock_gettime clock_nanosleep futex restart_syscall munmap exit exit_group") {
 		allowed[call] = true
 	}

@@ -61,7 +61,6 @@ func newScene() (*scene, error) {
 func victims(s *scene) []victim {
 	at := uintptr(unsafe.Pointer(&s.buf))
 	how := &unix.OpenHow{Flags: unix.O_RDONLY}
-	const here = ^uintptr(99) // AT_FDCWD
 	const none = ^uintptr(0)
 	return append([]victim{
 		{"unshare", call(unix.SYS_UNSHARE, unix.CLONE_FS), "", "EPERM", "EPERM"},
@@ -86,15 +85,15 @@ func victims(s *scene) []victim {
 		{"sendmmsg oob", call(unix.SYS_SENDMMSG, uintptr(s.tcp), at, 0, unix.MSG_OOB), "", "EOPNOTSUPP", "EOPNOTSUPP"},
 		{"recvfrom oob", call(unix.SYS_RECVFROM, uintptr(s.tcp), at, 1, unix.MSG_OOB), "EINVAL", "EOPNOTSUPP", "EOPNOTSUPP"},
 
-		{"fchmod", call(unix.SYS_FCHMOD, s.file, 01700), "", "", ""},
-		{"fchmod setuid", call(unix.SYS_FCHMOD, s.file, 04755), "", "EPERM", "EPERM"},
-		{"fchmod setgid", call(unix.SYS_FCHMOD, s.file, 02755), "", "EPERM", "EPERM"},
-		{"fchmodat setuid", func() error { return unix.Fchmodat(unix.AT_FDCWD, "file", 04755, 0) }, "", "EPERM", "EPERM"},
-		{"openat setuid", open("new", unix.O_CREAT|unix.O_WRONLY, 04755), "", "EPERM", "EPERM"},
-		{"openat tmpfile setgid", open(".", unix.O_TMPFILE|unix.O_WRONLY, 02755), "*", "EPERM", "EPERM"},
+		{"fchmod", call(unix.SYS_FCHMOD, s.file, 0o1700), "", "", ""},
+		{"fchmod setuid", call(unix.SYS_FCHMOD, s.file, 0o4755), "", "EPERM", "EPERM"},
+		{"fchmod setgid", call(unix.SYS_FCHMOD, s.file, 0o2755), "", "EPERM", "EPERM"},
+		{"fchmodat setuid", func() error { return unix.Fchmodat(unix.AT_FDCWD, "file", 0o4755, 0) }, "", "EPERM", "EPERM"},
+		{"openat setuid", open("new", unix.O_CREAT|unix.O_WRONLY, 0o4755), "", "EPERM", "EPERM"},
+		{"openat tmpfile setgid", open(".", unix.O_TMPFILE|unix.O_WRONLY, 0o2755), "*", "EPERM", "EPERM"},
 		{"openat tmpfile", open(".", unix.O_TMPFILE|unix.O_WRONLY, 0o700), "", "", ""},
-		{"openat mode unused", open("file", unix.O_RDONLY, 06755), "", "", ""},
-		{"mknodat setuid", func() error { return unix.Mknodat(unix.AT_FDCWD, "node", unix.S_IFREG|04755, 0) }, "", "EPERM", "EPERM"},
+		{"openat mode unused", open("file", unix.O_RDONLY, 0o6755), "", "", ""},
+		{"mknodat setuid", func() error { return unix.Mknodat(unix.AT_FDCWD, "node", unix.S_IFREG|0o4755, 0) }, "", "EPERM", "EPERM"},
 		{"mknodat fifo", func() error { return unix.Mknodat(unix.AT_FDCWD, "fifo", unix.S_IFIFO|0o600, 0) }, "", "", ""},
 		{"mkdirat setuid", mkdirSetuid, "", "", ""},
 
@@ -161,14 +160,14 @@ func start(flags uintptr) func() error {
 
 // mkdirSetuid shows that mkdir needs no rule: the kernel drops the bits.
 func mkdirSetuid() error {
-	if err := unix.Mkdirat(unix.AT_FDCWD, "dir", 06755); err != nil {
+	if err := unix.Mkdirat(unix.AT_FDCWD, "dir", 0o6755); err != nil {
 		return err
 	}
 	var st unix.Stat_t
 	if err := unix.Stat("dir", &st); err != nil {
 		return err
 	}
-	if st.Mode&06000 != 0 {
+	if st.Mode&0o6000 != 0 {
 		return fmt.Errorf("mode %o", st.Mode)
 	}
 	return nil

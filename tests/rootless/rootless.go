@@ -56,8 +56,7 @@ func again() (int, error) {
 		Pdeathsig:  unix.SIGKILL,
 	}
 	err = cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return max(exit.ExitCode(), 1), nil
 	}
 	return 0, err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"maps"
 	"math/bits"
 
 	"github.com/jailrun/jailrun/sandbox/seccomp/profile"
@@ -96,9 +97,7 @@ func cells(clauses []profile.Clause) []map[int]cube {
 		for _, cell := range all {
 			for _, c := range parts[arg] {
 				bigger := map[int]cube{arg: c}
-				for k, v := range cell {
-					bigger[k] = v
-				}
+				maps.Copy(bigger, cell)
 				next = append(next, bigger)
 			}
 		}

@@ -9,7 +9,7 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/seccomp/libseccomp-golang"
+	seccomp "github.com/seccomp/libseccomp-golang"
 	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/sandbox/seccomp/profile"
@@ -138,7 +138,7 @@ next:
 		}
 		return c.Action
 	}
-	panic("a rule without a last clause")
+	panic("a rule without a last clause") //nolint:forbidigo // the compiler of the filters must not go on
 }
 
 func libAction(a profile.Action) seccomp.ScmpAction {

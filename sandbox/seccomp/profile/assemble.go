@@ -3,6 +3,7 @@ package profile
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"golang.org/x/net/bpf"
 )
@@ -69,8 +70,8 @@ func (b *builder) order(root int) []int {
 	}
 	visit(root)
 	order := make([]int, 0, len(decisions)+len(leaves))
-	for i := len(decisions) - 1; i >= 0; i-- {
-		order = append(order, decisions[i])
+	for _, decision := range slices.Backward(decisions) {
+		order = append(order, decision)
 	}
 	return append(order, leaves...)
 }

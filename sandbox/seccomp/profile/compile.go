@@ -3,7 +3,7 @@ package profile
 import (
 	"errors"
 	"math"
-	"sort"
+	"slices"
 
 	"golang.org/x/net/bpf"
 )
@@ -132,7 +132,7 @@ func (b *builder) values(clauses []Clause, arg, loaded int) (int, error) {
 			}
 		}
 	}
-	sort.Slice(bounds, func(i, j int) bool { return bounds[i] < bounds[j] })
+	slices.Sort(bounds)
 	load := loadArg(arg)
 	var segments []segment
 	for i, lo := range bounds {

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -64,7 +65,7 @@ func Parse(file, text string, parent func(name string) (*Profile, error)) (*Prof
 
 // fault gives an error its place, unless it lies in a parent's text.
 func fault(file string, line int, err error) error {
-	if m, ok := err.(message); ok {
+	if m, ok := errors.AsType[message](err); ok {
 		return &SyntaxError{file, line, string(m)}
 	}
 	return fmt.Errorf("%s:%d: %w", file, line, err)

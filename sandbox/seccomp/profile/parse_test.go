@@ -26,7 +26,7 @@ func TestParse(t *testing.T) {
 	`, nil)
 	require.NoError(t, err)
 	clauses := []Clause{
-		{Errno(syscall.EINVAL), []Cond{{Arg: 1, In: []Range{{7, 9}, {16, 16}}}, {Arg: 2, Bits: 06000}}},
+		{Errno(syscall.EINVAL), []Cond{{Arg: 1, In: []Range{{7, 9}, {16, 16}}}, {Arg: 2, Bits: 0o6000}}},
 		{Kill, []Cond{{Arg: 0, In: []Range{{0xffffffff, 0xffffffff}}}}},
 		{Action: Allow},
 	}

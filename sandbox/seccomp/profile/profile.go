@@ -29,6 +29,7 @@ import (
 // values. The zero value kills the calling thread; no profile can ask for it.
 type Action uint32
 
+// The actions beside [Errno].
 const (
 	Kill  Action = 0x80000000 // SECCOMP_RET_KILL_PROCESS
 	Allow Action = 0x7fff0000 // SECCOMP_RET_ALLOW

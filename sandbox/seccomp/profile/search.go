@@ -1,6 +1,10 @@
 package profile
 
-import "golang.org/x/net/bpf"
+import (
+	"slices"
+
+	"golang.org/x/net/bpf"
+)
 
 // segment says that values from lo up to the next segment go on at node to.
 type segment struct {
@@ -38,8 +42,7 @@ func (b *builder) search(load int, segments []segment) int {
 func (b *builder) tree(rs []region) int {
 	if len(rs) == 1 {
 		to := rs[0].to
-		for i := len(rs[0].points) - 1; i >= 0; i-- {
-			p := rs[0].points[i]
+		for _, p := range slices.Backward(rs[0].points) {
 			to = b.add(node{load: loadNone, op: bpf.JumpEqual, k: p.lo, t: p.to, f: to})
 		}
 		return to

@@ -3,6 +3,7 @@ package profile
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 )
 
@@ -128,7 +129,7 @@ func arguments(clauses []Clause) [][6]uint64 {
 		if len(vs) == 0 {
 			continue
 		}
-		sort.Slice(vs, func(i, j int) bool { return vs[i] < vs[j] })
+		slices.Sort(vs)
 		var next [][6]uint64
 		for _, args := range all {
 			for i, v := range vs {
