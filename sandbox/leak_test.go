@@ -68,7 +68,7 @@ func TestNothingIsLeft(t *testing.T) {
 func TestHelperRunner(t *testing.T) {
 	marker := os.Getenv("JAILRUN_TEST_MARKER")
 	if marker == "" {
-		t.SkipNow()
+		return
 	}
 	c := sandbox.Command("sh", "-c", "echo up; (setsid sh -c 'sleep 1000; : "+marker+"' &) ; sleep 1000; : "+marker)
 	c.CWD = sandbox.CWDNone
