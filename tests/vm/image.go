@@ -24,6 +24,7 @@ func systemdRecipe(release string) recipe {
 		Format: 2,
 		Packages: []string{
 			"systemd", "systemd-sysv", "dbus-user-session", "libpam-systemd", "uidmap", "procps", "iproute2", "ca-certificates",
+			"python3-minimal", // victims of hostile tests are written in it
 		},
 		MiB:     1024,
 		Release: release,

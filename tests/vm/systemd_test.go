@@ -35,7 +35,7 @@ func TestUserManager(t *testing.T) {
 	})
 }
 
-// What a job says reaches the guest's systemd through a unit file; no byte of it may mean anything there.
+// No byte of a job's arguments and environment means anything on the way.
 func TestArgumentsAreExact(t *testing.T) {
 	eachLane(t, func(t *testing.T, lane string) {
 		m := boot(t, Config{Lane: lane})

@@ -20,7 +20,12 @@ type directRunner struct {
 }
 
 func (d *directRunner) run(req wire.RunRequest, files [3]*os.File) (wire.ExitInfo, error) {
-	group, err := os.Open(d.groups.scope)
+	return runIn(d.groups.scope, d.user, userEnv(d.user), req, files)
+}
+
+// runIn runs a job as the user, from its first instruction on in a group that may be root's, and waits for it.
+func runIn(dir string, u wire.User, env []string, req wire.RunRequest, files [3]*os.File) (wire.ExitInfo, error) {
+	group, err := os.Open(dir)
 	if err != nil {
 		return wire.ExitInfo{}, err
 	}
@@ -30,14 +35,14 @@ func (d *directRunner) run(req wire.RunRequest, files [3]*os.File) (wire.ExitInf
 		return startFailure(err), nil
 	}
 	if req.Dir == "" {
-		req.Dir = d.user.Home()
+		req.Dir = u.Home()
 	}
 	pid, _, err := syscall.StartProcess(argv0, req.Argv, &syscall.ProcAttr{
-		Dir: req.Dir, Env: append(userEnv(d.user), req.Env...),
+		Dir: req.Dir, Env: append(env, req.Env...),
 		Files: []uintptr{files[0].Fd(), files[1].Fd(), files[2].Fd()},
 		Sys: &syscall.SysProcAttr{
 			Setsid: true, UseCgroupFD: true, CgroupFD: int(group.Fd()),
-			Credential: &syscall.Credential{Uid: uint32(d.user.UID), Gid: uint32(d.user.GID)},
+			Credential: &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID)},
 		},
 	})
 	if err != nil {

@@ -145,8 +145,8 @@ func agent() error {
 	if err := applyShape(s); err != nil {
 		return fmt.Errorf("shape %q: %w", s.Shape, err)
 	}
-	// The end of booting: jobs are start jobs of systemd, which would otherwise still be "starting" during each of them.
-	// The exit status only tells "running" from "degraded".
+	// The end of booting: a job should find a system that is "running", not "starting". The exit status only tells that
+	// from "degraded".
 	_ = exec.Command("systemctl", "is-system-running", "--wait").Run()
 	return serve(s, &sessionRunner{user: s.User, shape: s.Shape})
 }
