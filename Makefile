@@ -35,14 +35,19 @@ demo-vm: ## the same in a small machine, where the kernel holds every limit
 	@go run ./tests/vm/run --ro "$(CURDIR)" -- "$(CURDIR)/scripts/demo"
 
 .PHONY: test
-test: ## vet, tests with the race detector, and the same tests in two test machines
+test: ## vet, and the tests with the race detector, as an unprivileged user
 	@scripts/need test
 	go vet ./...
-	scripts/test ./...
+	scripts/test $$(go list ./... | grep -v /tests/vm)
+
+.PHONY: test-lanes
+test-lanes: ## the same tests in two small machines, with delegated cgroups (tests/README.md)
+	@scripts/need test
+	scripts/test ./tests/vm/...
 	scripts/lanes uml systemd
 
 .PHONY: test-all
-test-all: test ## also the slow machine, and a minute of every fuzz target
+test-all: test test-lanes ## also the slow machine, and a minute of every fuzz target
 	scripts/lanes qemu
 	scripts/fuzz 1m
 
