@@ -24,7 +24,7 @@ func systemdRecipe(release string) recipe {
 		Format: 2,
 		Packages: []string{
 			"systemd", "systemd-sysv", "dbus-user-session", "libpam-systemd", "uidmap", "procps", "iproute2", "ca-certificates",
-			"python3-minimal", // victims of hostile tests are written in it
+			"python3", // victims of hostile tests are written in it
 		},
 		MiB:     1024,
 		Release: release,
@@ -92,6 +92,10 @@ func (c *cache) image(ctx context.Context) (string, error) {
 	}
 	if err := grow(ctx, file, r.MiB); err != nil {
 		return "", err
+	}
+	old, _ := filepath.Glob(filepath.Join(c.dir, "systemd-*.ext2"))
+	for _, image := range old { // of other recipes; a machine that runs on one keeps it open
+		_ = os.Remove(image)
 	}
 	return path, errors.Join(os.Chmod(file, 0o444), os.Rename(file, path))
 }
