@@ -31,6 +31,12 @@ type Cmd struct {
 	// this process's lifetime.
 	Subtree *limits.Subtree
 
+	// LeaveInit lets Wait return when every process of the job is dead and
+	// reaped, while init itself may still be letting go of its mounts, which
+	// takes the kernel 0.4 ms. It is for a program that ends right after; one
+	// that goes on would keep a zombie. A run with a group waits in any case.
+	LeaveInit bool
+
 	run  *run
 	live atomic.Pointer[run] // from the success of Start to the return of Wait, for other goroutines
 }

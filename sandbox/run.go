@@ -213,6 +213,9 @@ var errInitGone = errors.New("init ended before the job ran")
 // discard ends a launch or a run that is still there, whatever its state: the
 // end of init is the end of every process in its pid namespace.
 func (r *run) discard() error {
+	if r.exit != nil && r.cmd != nil && r.cmd.LeaveInit && r.group == nil {
+		return errors.Join(r.proc.PidFd.Close(), r.proc.Release())
+	}
 	_ = unix.PidfdSendSignal(int(r.proc.PidFd.Fd()), unix.SIGKILL, nil, 0)
 	err := r.reapInit()
 	return errors.Join(err, r.proc.PidFd.Close(), r.proc.Release())

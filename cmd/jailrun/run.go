@@ -77,7 +77,7 @@ func run(say *console, asked *words) (r *sandbox.Result, by unix.Signal, err err
 	if err != nil {
 		return nil, 0, err
 	}
-	c := &sandbox.Cmd{Spec: req.spec, Stdin: files.in, Stdout: files.out, Stderr: files.err}
+	c := &sandbox.Cmd{Spec: req.spec, Stdin: files.in, Stdout: files.out, Stderr: files.err, LeaveInit: true}
 	if say.verbose {
 		c.Trace = say.event
 	}
