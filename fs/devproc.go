@@ -26,7 +26,7 @@ const devAttrText = "MOUNT_ATTR_RDONLY|MOUNT_ATTR_NOSUID|MOUNT_ATTR_NOEXEC"
 // root they are there by now.
 func (b *builder) dev() {
 	add := func(steps ...prog.Step) { b.p.AddInit(prog.StageDev, steps...) }
-	if b.r.Dir != "" {
+	if b.layered() {
 		add(prog.Mount("/dev", "/dev", "", unix.MS_BIND, "MS_BIND", ""))
 		for i, d := range devices {
 			target := "/dev/" + d.name
@@ -36,7 +36,7 @@ func (b *builder) dev() {
 	}
 	for _, l := range devLinks {
 		link := prog.Symlink(l[1], "/dev/"+l[0])
-		if b.r.Dir != "" {
+		if b.layered() {
 			link = link.Ignore(unix.EEXIST)
 		}
 		add(link)
@@ -58,7 +58,7 @@ func (b *builder) mountProc() {
 		return prog.Mount("proc", at, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "MS_NOSUID|MS_NODEV|MS_NOEXEC", "")
 	}
 	add := func(steps ...prog.Step) { b.p.AddInit(prog.StageProc, steps...) }
-	if b.r.Dir == "" {
+	if !b.layered() {
 		add(prog.Chdir(b.t), proc("proc").Because("covers the hidden directories as well"))
 		return
 	}
@@ -70,7 +70,7 @@ func (b *builder) mountProc() {
 // directories by one empty directory of the tmpfs.
 func (b *builder) maskProc() {
 	add := func(steps ...prog.Step) { b.p.AddInit(prog.StageProc, steps...) }
-	if b.r.Dir != "" {
+	if b.layered() {
 		add(moveMount(b.newProc, "/proc"), prog.Close(b.newProc))
 	}
 	first := ""

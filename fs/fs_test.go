@@ -100,10 +100,10 @@ func TestFabricate(t *testing.T) {
 // touched before the host's root is unmounted, and every source is named
 // without following a symbolic link.
 func TestHostIsGoneFirst(t *testing.T) {
-	for _, dir := range []string{"", "/srv/root"} {
+	for _, lowers := range [][]Lower{nil, {{Dir: "/srv/root"}}, {{Dir: "/srv/store", Names: []string{"a", "b"}}, {Dir: "/srv/layer"}}} {
 		var p prog.Program
 		r := Root{
-			Dir: dir, Host: Host{Base: "/tmp"}, Size: 1 << 20, Inodes: 1000, Home: "/home/job",
+			Lowers: lowers, Host: Host{Base: "/tmp"}, Size: 1 << 20, Inodes: 1000, Home: "/home/job",
 			Work: Mount{Source: "/srv/w", Target: "/work", Dir: true, Mode: Copy},
 			Extra: []Mount{
 				{Source: "/srv/a", Target: "/work/a", Dir: true},

@@ -62,9 +62,8 @@ func openSource(path string, to prog.Slot) prog.Step {
 func (b *builder) sources() {
 	b.root(prog.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, "MS_REC|MS_PRIVATE", "").
 		Because("nothing mounted here reaches the host, or the other way (slave would let the host's mounts in)"))
-	if b.r.Dir != "" {
-		b.lower = b.p.Slot("root-dir")
-		b.root(openSource(b.r.Dir, b.lower))
+	if b.layered() {
+		b.openLowers()
 		for _, d := range devices {
 			fd := b.p.Slot("dev-" + d.name)
 			b.devices = append(b.devices, fd)

@@ -12,9 +12,9 @@ import (
 // host root without a current directory.
 type Root struct {
 	Host Host
-	// Dir, if set, is a directory of the host that is the root's lower layer
-	// instead of the host's system directories. It has no symbolic link in it.
-	Dir string
+	// Lowers, if set, are the root's read-only layers, bottom to top, instead of
+	// the host's system directories.
+	Lowers []Lower
 	// ReadOnly leaves only /tmp, /var/tmp, Home and /dev/shm writable.
 	ReadOnly bool
 	Size     uint64 // bytes of all writable areas; must not be 0
@@ -91,10 +91,10 @@ func (r *Root) Append(p *prog.Program) {
 	b.proc = p.Slot(Proc)
 	b.sources()
 	b.tmpfs()
-	if r.Dir == "" {
-		b.compose()
-	} else {
+	if b.layered() {
 		b.layer()
+	} else {
+		b.compose()
 	}
 	b.overlays()
 	b.mountProc()
@@ -113,7 +113,7 @@ type builder struct {
 	t           string    // where the tmpfs is mounted, as long as the host is there
 	f           prog.Slot // for files that are opened and closed at once
 	upper, proc prog.Slot
-	lower       prog.Slot // the directory of a root of the user's
+	lower       prog.Slot // the directory of a root of the user's, if it is of one
 	trees       []tree
 	devices     []prog.Slot // of a root of the user's
 	shm, empty  prog.Slot
@@ -187,7 +187,7 @@ func (b *builder) hiddenDirs(prefix string) {
 
 // hidden is a directory made by hiddenDirs, while the host is there.
 func (b *builder) hidden(name string) string {
-	if b.r.Dir != "" {
+	if b.layered() {
 		return b.t + "/" + name
 	}
 	return b.t + "/proc/" + name
@@ -214,17 +214,12 @@ func (b *builder) show(e Entry) {
 	b.root(prog.Mount("/"+e.Name, e.Name, "", bindFlags, bindText, ""), prog.SetAttr(e.Name, attrRO, attrROText))
 }
 
-// layer makes the root an overlay of the user's directory and the tmpfs. The
-// lower layer is named "." so that no path of the host shows in the job's
-// mountinfo, and none has to be escaped. The current directory is the new root.
+// layer makes the root an overlay of the user's directories and the tmpfs. The
+// current directory is the new root.
 func (b *builder) layer() {
 	b.root(prog.Mkdir("upper", 0o755), prog.Mkdir("work", 0o755), prog.Mkdir("root", 0o755))
 	b.hiddenDirs("")
-	b.root(
-		prog.Call("fchdir", unix.SYS_FCHDIR, prog.Fd(b.lower)),
-		overlay(b.t+"/root", "lowerdir=.,upperdir="+b.t+"/upper,workdir="+b.t+"/work,userxattr", false).About(b.r.Dir),
-		prog.Chdir(b.t+"/root"),
-	)
+	b.stackLowers(b.t+"/root", ",upperdir="+b.t+"/upper,workdir="+b.t+"/work,userxattr")
 }
 
 // pivot makes the current directory the root and lets go of the host: the old
@@ -241,8 +236,7 @@ func (b *builder) pivot() {
 			b.root(prog.Close(t.dir))
 		}
 	}
-	if b.r.Dir != "" {
-		b.root(prog.Close(b.lower))
+	if b.layered() {
 		for _, d := range rootDirs {
 			b.root(prog.Mkdir(d, 0o755).Ignore(unix.EEXIST))
 		}
@@ -266,7 +260,7 @@ func (b *builder) writable() {
 // write makes a file. In a root of the user's a file or link of that name is
 // replaced, never followed.
 func (b *builder) write(path string, f File) {
-	if b.r.Dir != "" {
+	if b.layered() {
 		b.root(prog.Call("unlinkat", unix.SYS_UNLINKAT, prog.At(), prog.Str(path), prog.Int(0)).Ignore(unix.ENOENT))
 	}
 	b.root(prog.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, "O_WRONLY|O_CREAT|O_EXCL", f.Mode, b.f))

@@ -121,14 +121,35 @@ func (x *execScene) inside(name string) executable {
 			return x.look("/", m.Source+rest)
 		}
 	}
-	if x.root.Dir != "" {
-		return x.look(x.root.Dir, name)
+	for _, l := range slices.Backward(x.root.Lowers) {
+		if f := x.inLower(l, name); f.found {
+			return f
+		}
+	}
+	if len(x.root.Lowers) > 0 {
+		return executable{}
 	}
 	for _, list := range [...][]fs.Entry{x.root.Host.Trees, x.root.Host.Etc} {
 		for _, t := range list {
 			if name == "/"+t.Name || strings.HasPrefix(name, "/"+t.Name+"/") {
 				return x.look("/", name)
 			}
+		}
+	}
+	return executable{}
+}
+
+// inLower looks for the file in the layers, the topmost first. A whiteout ends
+// the search: what lies below it is deleted.
+func (x *execScene) inLower(l fs.Lower, name string) executable {
+	names := l.Names
+	if len(names) == 0 {
+		names = []string{"."}
+	}
+	for _, n := range slices.Backward(names) {
+		if f := x.look(path.Join(l.Dir, n), name); f.found {
+			f.found = f.mode&os.ModeCharDevice == 0
+			return f
 		}
 	}
 	return executable{}

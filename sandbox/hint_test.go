@@ -263,7 +263,7 @@ func TestExplainExec(t *testing.T) {
 	}
 	hidden := shown
 	hidden.Work = fs.Mount{}
-	other := fs.Root{Dir: "/srv/root", Work: shown.Work}
+	other := fs.Root{Lowers: []fs.Lower{{Dir: "/srv/root"}}, Work: shown.Work}
 	foreign, foreignName := uint16(183), "arm64"
 	if runtime.GOARCH == "arm64" {
 		foreign, foreignName = 62, "amd64"

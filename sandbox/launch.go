@@ -174,6 +174,10 @@ func (r *run) mapTree(m mappedTree, dir int, uid, gid idmap.Map, binds *[]prog.B
 	}
 	defer ns.Close()
 	tree, err := userns.MappedTree(dir, "", ns)
+	if m.lower && errors.Is(err, userns.ErrNoIDMap) {
+		r.notes = append(r.notes, "the files of the root belong to nobody and cannot be changed: "+err.Error())
+		tree, err = userns.Tree(dir)
+	}
 	if err != nil {
 		return &os.PathError{Op: "map the owner of", Path: m.source, Err: err}
 	}

@@ -38,6 +38,9 @@ type Plan struct {
 type mappedTree struct {
 	slot   prog.Slot
 	source string
+	// lower: a layer of the root, which is of use even where the file system
+	// cannot show it under another owner.
+	lower bool
 }
 
 // Print writes the plan, a step a line, without the values that may be

@@ -25,7 +25,12 @@ func (pl *Plan) resolveRoot(s *Spec, f *facts, b build) error {
 		if err != nil {
 			return err
 		}
-		pl.root.Dir = dir
+		lower := fs.Lower{Dir: dir}
+		if f.uid == 0 {
+			lower.Mapped, lower.HasMapped = pl.Program.Slot("root-tree"), true
+			pl.mapped = append(pl.mapped, mappedTree{slot: lower.Mapped, source: dir, lower: true})
+		}
+		pl.root.Lowers = []fs.Lower{lower}
 	}
 	if err := pl.resolveCWD(s, f, b); err != nil {
 		return err
@@ -128,7 +133,7 @@ func (pl *Plan) resolveCWD(s *Spec, f *facts, b build) error {
 	}
 	if f.uid == 0 {
 		pl.root.Work.Mapped, pl.root.Work.HasMapped = pl.Program.Slot("cwd-tree"), true
-		pl.mapped = append(pl.mapped, mappedTree{pl.root.Work.Mapped, f.dir})
+		pl.mapped = append(pl.mapped, mappedTree{slot: pl.root.Work.Mapped, source: f.dir})
 	}
 	return nil
 }
@@ -179,7 +184,7 @@ func (pl *Plan) resolveBind(s *Spec, f *facts, m Bind) error {
 	x := fs.Mount{Source: src, Target: target, Dir: st.IsDir(), Mode: mode, NoExec: m.NoExec}
 	if f.uid == 0 {
 		x.Mapped, x.HasMapped = pl.Program.Slot("bind-tree"), true
-		pl.mapped = append(pl.mapped, mappedTree{x.Mapped, src})
+		pl.mapped = append(pl.mapped, mappedTree{slot: x.Mapped, source: src})
 	}
 	pl.root.Extra = append(pl.root.Extra, x)
 	return nil

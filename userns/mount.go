@@ -63,3 +63,13 @@ func MappedTree(dirfd int, path string, ns *os.File) (*os.File, error) {
 		return nil, &os.PathError{Op: "mount_setattr", Path: path, Err: err}
 	}
 }
+
+// Tree clones the mounts at dirfd into a detached tree, as [MappedTree] does,
+// but leaves its files with their owners.
+func Tree(dirfd int) (*os.File, error) {
+	fd, err := unix.OpenTree(dirfd, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return nil, os.NewSyscallError("open_tree", err)
+	}
+	return os.NewFile(uintptr(fd), "tree"), nil
+}
