@@ -27,6 +27,10 @@ type Cmd struct {
 	// Trace, if set, is told what happens, from the goroutine of Start or Wait.
 	Trace func(Event)
 
+	// TraceStartup puts Startup.Stages into the Result. The times are taken in
+	// any case.
+	TraceStartup bool
+
 	// Subtree is where the job's group is made; nil lets FindSubtree look, for
 	// this process's lifetime.
 	Subtree *limits.Subtree

@@ -45,6 +45,9 @@ func (r *run) finish(failure *Error) (*Result, error) {
 	e := r.evidence(failure)
 	res := r.result(&e)
 	r.release()
+	if s := res.Startup; s != nil && e.exit != nil {
+		s.Teardown = limits.Now() - e.exit.Ended
+	}
 	if err := errors.Join(r.leftovers...); err != nil && e.failure == nil {
 		e.failure = wrap("undo", err)
 	}

@@ -112,14 +112,14 @@ func (r *run) attempt() error {
 			return wrap("root", err)
 		}
 	}
-	before := limits.Now()
+	r.cloned = limits.Now()
 	r.proc, err = r.plan.Program.Start(binds)
 	r.closeJobEnds()
 	if err != nil {
 		return wrap("clone", userns.Refused(err))
 	}
 	r.undo.add(r.discard)
-	r.event("clone", "init forked", limits.Now()-before)
+	r.event("clone", "init forked", limits.Now()-r.cloned)
 	if id.written {
 		if err := userns.WriteMaps(r.ctx, r.proc.Pid, int(r.proc.PidFd.Fd()), id.uid, id.gid); err != nil {
 			return wrap("identity", userns.Refused(err))

@@ -46,16 +46,6 @@ func (r *run) identityReport() *Identity {
 	return rep
 }
 
-func (r *run) startup(begun time.Duration) *Startup {
-	s := r.took
-	st := r.proc.Stamp
-	s.Clone = st(stampInit) - r.began - s.Group
-	s.Root = st(stampRoot) - st(stampInit)
-	s.Confine = begun - st(stampRoot)
-	s.Exec = max(0, r.execSeen-begun)
-	return &s
-}
-
 // usage fills in what the group or init counted.
 func (r *run) usage(res *Result, e *evidence) {
 	u := &e.usage

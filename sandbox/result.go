@@ -147,13 +147,27 @@ type Wall struct {
 	Missing bool   `json:"missing,omitempty"` // waived by Spec.AllowMissing
 }
 
-// Startup is the time the launch spent in each part.
+// Startup is the time the launch spent in each part, and the end in all.
 type Startup struct {
 	Group   time.Duration `json:"group_ns"`
-	Clone   time.Duration `json:"clone_ns"`
+	Clone   time.Duration `json:"clone_ns"` // with all that the runner prepares before it
 	Root    time.Duration `json:"root_ns"`
 	Confine time.Duration `json:"confine_ns"`
-	Exec    time.Duration `json:"exec_ns"`
+	Exec    time.Duration `json:"exec_ns"` // until the runner knows of it
+	// Teardown is from the end of the main process until nothing was left of
+	// the sandbox, or until the caller was let go of (Cmd.LeaveInit).
+	Teardown time.Duration `json:"teardown_ns,omitempty"`
+	// Stages are the same in detail, if Cmd.TraceStartup asked for them.
+	Stages []StageTime `json:"stages,omitempty"`
+}
+
+// A StageTime is one stretch of a launch. Those of init and of the job run side
+// by side once init has forked the job.
+type StageTime struct {
+	Process string        `json:"process"`  // "runner", "init" or "job"
+	Stage   string        `json:"stage"`    // as `jailrun plan` names it
+	Start   time.Duration `json:"start_ns"` // since the start of the launch
+	Took    time.Duration `json:"took_ns"`
 }
 
 // An ErrorReport is an [Error] in a Result.

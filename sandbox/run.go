@@ -48,6 +48,7 @@ type run struct {
 	initGone                bool
 
 	began    time.Duration // CLOCK_MONOTONIC of Start
+	cloned   time.Duration // when init was about to be forked
 	execSeen time.Duration // when the status pipe ended
 	started  time.Time
 	end      ending

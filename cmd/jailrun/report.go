@@ -47,7 +47,9 @@ func sayOutcome(say *console, r *sandbox.Result, asked *words) {
 		say.verdict(verdictText(r), r.Hint)
 	}
 	if asked.has("trace-startup") && r.Startup != nil {
-		say.detail(startupText(r))
+		for _, line := range startupText(r) {
+			say.detail(line)
+		}
 	}
 	if say.verbose {
 		say.detail(summary(r))
@@ -98,16 +100,21 @@ func verdictText(r *sandbox.Result) string {
 	return string(r.Verdict) + ": " + r.Cause
 }
 
-func startupText(r *sandbox.Result) string {
+// startupText has a line of sums and, below it, each stretch with its start.
+func startupText(r *sandbox.Result) []string {
 	s := r.Startup
 	parts := []string{"startup " + milliseconds(r.Setup)}
 	for _, stage := range [...]struct {
 		name string
 		took time.Duration
-	}{{"group", s.Group}, {"clone", s.Clone}, {"root", s.Root}, {"confine", s.Confine}, {"exec", s.Exec}} {
+	}{{"group", s.Group}, {"clone", s.Clone}, {"root", s.Root}, {"confine", s.Confine}, {"exec", s.Exec}, {"teardown", s.Teardown}} {
 		parts = append(parts, stage.name+" "+milliseconds(stage.took))
 	}
-	return strings.Join(parts, ", ")
+	lines := []string{strings.Join(parts, ", ")}
+	for _, t := range s.Stages {
+		lines = append(lines, "startup "+t.Process+" "+t.Stage+" at "+milliseconds(t.Start)+" took "+milliseconds(t.Took))
+	}
+	return lines
 }
 
 // summary is the one line of -v at the end. What the kernel could not tell is

@@ -113,8 +113,12 @@ func TestSayOutcome(t *testing.T) {
 			CPU: &sandbox.CPUUsage{Total: time.Millisecond}, Memory: &sandbox.MemoryUsage{Peak: &peak}, Tier: sandbox.TierCgroup,
 		}, "jailrun: exited 3, wall 1500.00 ms, cpu 1.00 ms, memory 5 MiB, setup 3.00 ms, tier cgroup\n"},
 		{"startup", "--trace-startup", sandbox.Result{
-			Verdict: sandbox.Exited, Setup: 3 * time.Millisecond, Startup: &sandbox.Startup{Clone: time.Millisecond, Exec: 10 * time.Microsecond},
-		}, "jailrun: startup 3.00 ms, group 0.00 ms, clone 1.00 ms, root 0.00 ms, confine 0.00 ms, exec 0.01 ms\n"},
+			Verdict: sandbox.Exited, Setup: 3 * time.Millisecond, Startup: &sandbox.Startup{
+				Clone: time.Millisecond, Exec: 10 * time.Microsecond, Teardown: 20 * time.Microsecond,
+				Stages: []sandbox.StageTime{{Process: "init", Stage: "root", Start: time.Millisecond, Took: 2 * time.Millisecond}},
+			},
+		}, "jailrun: startup 3.00 ms, group 0.00 ms, clone 1.00 ms, root 0.00 ms, confine 0.00 ms, exec 0.01 ms, teardown 0.02 ms\n" +
+			"jailrun: startup init root at 1.00 ms took 2.00 ms\n"},
 	} {
 		got := said(c.flags, func(say *console, w *words) { sayOutcome(say, &c.result, w) })
 		assert.Equal(t, c.want, got, c.name)

@@ -78,6 +78,7 @@ func run(say *console, asked *words) (r *sandbox.Result, by unix.Signal, err err
 		return nil, 0, err
 	}
 	c := &sandbox.Cmd{Spec: req.spec, Stdin: files.in, Stdout: files.out, Stderr: files.err, LeaveInit: true}
+	c.TraceStartup = asked.has("trace-startup")
 	if say.verbose {
 		c.Trace = say.event
 	}

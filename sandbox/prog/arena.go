@@ -35,6 +35,7 @@ type cloneArgs struct {
 type head struct {
 	slot      [maxSlots]int64 // each is written by the one list that saves it
 	stamp     [MaxStamps]int64
+	trail     [2]trail // init's and the job's: each writes its own
 	cloneInit cloneArgs
 	cloneJob  cloneArgs // init
 	pidfd     int32     // the kernel, in the clone of init
@@ -65,6 +66,16 @@ const maxKeep = 4 // image, arena, stack, thread pointer
 
 // MaxStamps is the number of time stamps of a program.
 const MaxStamps = 16
+
+// A trail tells when a process entered which stage. Stages come more than
+// once: what lies beyond the last place is not told.
+type trail struct {
+	at    [maxMarks]int64
+	stage [maxMarks]uint8
+	n     uint32
+}
+
+const maxMarks = 24
 
 // An arena is the memory of one launch: head, calls, and what they point to.
 // It is shared with the child so that time stamps come back without a message.

@@ -97,6 +97,30 @@ func (p *Process) Stamp(i int) time.Duration {
 	return time.Duration(p.arena.head().stamp[i])
 }
 
+// A Mark says when init or the job entered a stage. A stage may come again.
+type Mark struct {
+	InJob bool
+	Stage Stage
+	At    time.Duration // CLOCK_MONOTONIC
+}
+
+// Marks returns what init has passed, and then what the job has, each in
+// order. It is for when both are past that; it costs a launch one reading of
+// the clock for each mark.
+func (p *Process) Marks() []Mark {
+	if p.arena == nil {
+		return nil
+	}
+	var marks []Mark
+	for i := range p.arena.head().trail {
+		t := &p.arena.head().trail[i]
+		for j := range min(t.n, maxMarks) {
+			marks = append(marks, Mark{InJob: i == 1, Stage: Stage(t.stage[j]), At: time.Duration(t.at[j])})
+		}
+	}
+	return marks
+}
+
 // Ended returns when init reaped the job's main process, by CLOCK_MONOTONIC; 0
 // before. Init's report comes later, when all of the job is dead. Any goroutine
 // may call it until Release.

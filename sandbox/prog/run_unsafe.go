@@ -79,11 +79,16 @@ func interpret(h *head) {
 		c      = h.calls
 		n      = h.nInit
 		inJob  uint8
+		stage  = uint8(nStages)
 		denied syscall.Errno // an earlier execve candidate that exists but may not run
 	)
 	for ; n > 0; n, c = n-1, (*call)(unsafe.Add(unsafe.Pointer(c), unsafe.Sizeof(call{}))) {
 		var r uintptr
 		var errno syscall.Errno
+		if c.stage != stage {
+			stage = c.stage
+			mark(h, inJob, stage)
+		}
 		switch c.nr {
 		case opStamp:
 			stamp((*int64)(unsafe.Add(unsafe.Pointer(&h.stamp), c.arg[0]*8)))
@@ -206,6 +211,23 @@ func stamp(to *int64) {
 	var ts [2]int64
 	syscall.RawSyscall6(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&ts)), 0, 0, 0, 0)
 	*to = ts[0]*1e9 + ts[1]
+}
+
+// mark notes that the process enters a stage.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func mark(h *head, inJob, stage uint8) {
+	t := &h.trail[0]
+	if inJob != 0 {
+		t = &h.trail[1]
+	}
+	if n := uintptr(t.n); n < maxMarks {
+		*(*uint8)(unsafe.Add(unsafe.Pointer(&t.stage), n)) = stage
+		stamp((*int64)(unsafe.Add(unsafe.Pointer(&t.at), 8*n)))
+		t.n++
+	}
 }
 
 // keepOnly closes all descriptors but those of the slots in mask: really
