@@ -12,13 +12,17 @@ import (
 // GroupLimits is what the kernel is to hold a job to. A zero field sets no
 // limit.
 type GroupLimits struct {
-	Memory     Size   // of all processes together, page cache and tmpfs included
-	MemoryHigh Size   // above it the job is slowed and reclaimed from, not killed
-	Swap       Size   // on top of Memory, and only with it: zero then means no swap at all
-	CPU        CPU    // bandwidth
-	CPUWeight  int    // share under contention, 1 to 10000; the kernel's default is 100
-	CPUSet     string // CPUs that may be used, as in "0-3,8"
-	Tasks      uint64 // processes and threads of the job
+	Memory     Size     // of all processes together, page cache and tmpfs included
+	MemoryHigh Size     // above it the job is slowed and reclaimed from, not killed
+	Swap       Size     // on top of Memory, and only with it: zero then means no swap at all
+	CPU        CPU      // bandwidth
+	CPUWeight  int      // share under contention, 1 to 10000; the kernel's default is 100
+	CPUSet     string   // CPUs that may be used, as in "0-3,8"
+	IORead     Size     // bytes a second, from each of IODevices
+	IOWrite    Size     // bytes a second, to each of IODevices
+	IOWeight   int      // share under contention, 1 to 10000; the kernel's default is 100
+	IODevices  []string // "8:0", as [BlockDevices] lists them; with IORead or IOWrite at least one
+	Tasks      uint64   // processes and threads of the job
 }
 
 // Group is the cgroup of one run, with a leaf for pid 1 (init) and one for the
@@ -169,6 +173,7 @@ func (l GroupLimits) Settings(controllers []string) ([]Setting, error) {
 	b.memory(l)
 	b.cpu(l)
 	b.cpuset(l)
+	b.io(l)
 	b.pids(l)
 	// The leaves have memory and pids of their own: for oom.group and the
 	// job's pids.max, and for counters that leave out pid 1.

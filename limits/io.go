@@ -2,8 +2,67 @@ package limits
 
 import (
 	"bytes"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 )
+
+func (b *settings) io(l GroupLimits) {
+	if l.IORead+l.IOWrite > 0 && b.need("io", "I/O limit") {
+		if len(l.IODevices) == 0 {
+			b.refuse("I/O limit", "this machine has no block device that the kernel could hold it on")
+		}
+		rates := ""
+		if l.IORead > 0 {
+			rates += " rbps=" + decimalText(uint64(l.IORead))
+		}
+		if l.IOWrite > 0 {
+			rates += " wbps=" + decimalText(uint64(l.IOWrite))
+		}
+		for _, device := range l.IODevices {
+			b.put("", "io.max", device+rates)
+		}
+	}
+	if l.IOWeight == 0 || !b.need("io", "I/O weight") {
+		return
+	}
+	if l.IOWeight < 1 || l.IOWeight > 10000 {
+		b.refuse("I/O weight "+strconv.Itoa(l.IOWeight), "use 1 to 10000; 100 is usual")
+	}
+	b.put("", "io.weight", "default "+strconv.Itoa(l.IOWeight))
+}
+
+// BlockDevices lists the whole disks of this machine as "MAJOR:MINOR", the
+// only ones io.max takes; it bounds their partitions with them. Loop and
+// memory devices are left out, and what has no size.
+func BlockDevices() ([]string, error) {
+	const place = "/sys/block"
+	entries, err := os.ReadDir(place)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil // sysfs without block devices
+	}
+	if err != nil {
+		return nil, err
+	}
+	var devices []string
+	for _, e := range entries {
+		name := e.Name()
+		if strings.HasPrefix(name, "loop") || strings.HasPrefix(name, "ram") || strings.HasPrefix(name, "zram") {
+			continue
+		}
+		size, err := os.ReadFile(place + "/" + name + "/size")
+		if err != nil || string(bytes.TrimSpace(size)) == "0" {
+			continue // gone meanwhile, or a drive without a medium
+		}
+		number, err := os.ReadFile(place + "/" + name + "/dev")
+		if err == nil {
+			devices = append(devices, string(bytes.TrimSpace(number)))
+		}
+	}
+	return devices, nil
+}
 
 // IOUsage is what the group has moved to and from block devices; reads that
 // the page cache answered are not in it.
@@ -58,10 +117,16 @@ func (g *Group) pressureUsage(r *usageReader) (p PressureUsage) {
 }
 
 func (r *usageReader) pressure(d dir, file string) (p Opt[Pressure]) {
-	text, ok := r.text(d, file)
-	if !ok {
-		return p
+	if text, ok := r.text(d, file); ok {
+		p = ParsePressure(text)
 	}
+	return p
+}
+
+// ParsePressure reads a pressure file of a group or of /proc/pressure:
+//
+//	some avg10=0.00 avg60=0.00 avg300=0.00 total=1500
+func ParsePressure(text []byte) (p Opt[Pressure]) {
 	for line := range bytes.Lines(text) {
 		_, total, found := bytes.Cut(line, []byte("total="))
 		n, ok := parseUint(bytes.TrimSpace(total))

@@ -26,7 +26,9 @@ func (b *settings) jobMemory() {
 	}
 }
 
-// swapIsOn reports whether the host has swap; when it cannot be told, it has.
+// SwapIsOn reports whether the host has swap; when it cannot be told, it has.
+func SwapIsOn() bool { return swapIsOn("/proc") }
+
 func swapIsOn(proc string) bool {
 	text, err := readFile(proc + "/swaps")
 	return err != nil || bytes.Count(text, []byte{'\n'}) > 1 // the first line is a heading

@@ -49,6 +49,10 @@ func (s *Subtree) Close() {
 	s.dir.close()
 }
 
+// Forget removes the directory that was made for the group
+// [FindOptions.First] if that group was not made.
+func (s *Subtree) Forget() { s.dropSpare() }
+
 func (s *Subtree) dropSpare() {
 	if spare := s.spare.Swap(nil); spare != nil {
 		spare.dir.close()

@@ -36,7 +36,7 @@ func fieldError(field, value, format string, a ...any) error {
 // nothing but the Spec.
 func (s *Spec) check() error {
 	for _, c := range [...]func(*Spec) error{
-		checkArgs, checkEnv, checkHostname, checkSeccomp, checkUnsafe, checkAllowMissing, checkNet, checkTargets, checkLimits,
+		checkArgs, checkEnv, checkHostname, checkSeccomp, checkUnsafe, checkAllowMissing, checkNet, checkTargets, checkLimits, checkRuntime,
 	} {
 		if err := c(s); err != nil {
 			return err
@@ -156,6 +156,13 @@ func checkTargets(s *Spec) error {
 	return nil
 }
 
+func checkRuntime(s *Spec) error {
+	if s.Runtime != "" && !slices.Contains(Runtimes[:], s.Runtime) {
+		return fieldError("runtime", s.Runtime, "unknown, want one of %s", strings.Join(Runtimes[:], ", "))
+	}
+	return nil
+}
+
 var errNegative = errors.New("is negative")
 
 func checkLimits(s *Spec) error {
@@ -163,7 +170,7 @@ func checkLimits(s *Spec) error {
 	for _, d := range [...]struct {
 		name string
 		n    int64
-	}{{"cpu-time", int64(l.CPUTime)}, {"wall", int64(l.Wall)}, {"grace", int64(l.Grace)}, {"inodes", int64(l.Inodes)}} {
+	}{{"cpu-time", int64(l.CPUTime)}, {"wall", int64(l.Wall)}, {"grace", int64(l.Grace)}, {"grace of a cancel", int64(l.CancelGrace)}, {"inodes", int64(l.Inodes)}} {
 		if d.n < 0 {
 			return &FieldError{d.name, fmt.Sprint(d.n), errNegative}
 		}
@@ -173,6 +180,10 @@ func checkLimits(s *Spec) error {
 		return fieldError("pids", fmt.Sprint(l.Pids), "want a number of tasks, at least 1")
 	case l.Weight < 0 || l.Weight > 10000:
 		return fieldError("cpu-weight", fmt.Sprint(l.Weight), "want 1 to 10000")
+	case l.IOWeight < 0 || l.IOWeight > 10000:
+		return fieldError("io-weight", fmt.Sprint(l.IOWeight), "want 1 to 10000")
+	case l.MemoryHigh > 0 && l.Memory > 0 && l.MemoryHigh > l.Memory:
+		return fieldError("mem-high", l.MemoryHigh.String(), "is above --mem %s, so it would never be met", l.Memory)
 	case l.Swap > 0 && l.Memory == 0:
 		return fieldError("swap", l.Swap.String(), "needs --mem, on top of which it comes")
 	case l.Inodes > 0 && l.Inodes < 128:

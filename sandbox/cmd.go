@@ -35,6 +35,16 @@ type Cmd struct {
 	// this process's lifetime.
 	Subtree *limits.Subtree
 
+	// Evacuate lets the first Start of the process move the calling process
+	// and its ancestors into a leaf of their own group, or the calling process
+	// into a scope of its own, where the kernel could not hold the limits
+	// otherwise. It is for a program's own main; false changes nothing of the
+	// caller.
+	Evacuate bool
+
+	// Noise fills in Result.Noise: how far other work disturbed the run.
+	Noise bool
+
 	// LeaveInit lets Wait return when every process of the job is dead and
 	// reaped, while init itself may still be letting go of its mounts, which
 	// takes the kernel 0.4 ms. It is for a program that ends right after; one

@@ -57,6 +57,10 @@ type evidence struct {
 	// Where the group has a memory controller its own counter is exact, and
 	// this one needs not be read (45 µs each time).
 	hostOOMs limits.Opt[uint64]
+	// victim is whom the OOM killer chose first, where the kernel's log tells.
+	victim limits.Opt[limits.Victim]
+	// runtime is the language runtime of the program, nil for none that is known.
+	runtime *languageRuntime
 }
 
 // A watcher is something in the runner that ends the job.
@@ -106,6 +110,8 @@ type firing struct {
 	value int64
 	// graced: SIGTERM came first, and the job ran on for a while.
 	graced bool
+	// largest is, for byMemory, the process that held the most.
+	largest string
 	// detail is why the caller canceled, or which system call it was; may be nil.
 	detail error
 }

@@ -124,6 +124,9 @@ func (r *run) evidence(failure *Error) evidence {
 			err = r.group.Verify()
 		}
 		e.group = err
+		if usage.Memory.OOMKills.Value > 0 {
+			e.victim.Value, e.victim.Known = r.group.OOMVictim()
+		}
 		e.cpu = usage.CPU.Total
 	}
 	if !e.cpu.Known {
@@ -136,6 +139,10 @@ func (r *run) evidence(failure *Error) evidence {
 		e.hostOOMs = r.watch.hostOOMs()
 	}
 	e.diskFull = r.diskFull()
+	e.runtime = runtimeOf(r.cmd.Args[0])
+	if rep := r.plan.runtime; rep != nil && e.runtime == nil && r.cmd.Runtime != "auto" {
+		e.runtime = runtimeNamed(rep.Name)
+	}
 	return e
 }
 

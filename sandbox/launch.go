@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -58,6 +59,9 @@ func (r *run) start() error {
 		return wrap("survey", err)
 	}
 	r.facts = f
+	if r.cmd.Noise {
+		r.noise = readHostNoise()
+	}
 	if err := r.chooseTier(); err != nil {
 		return wrap("limits", err)
 	}
@@ -72,6 +76,9 @@ func (r *run) start() error {
 			return wrap("plan", err)
 		}
 		r.plan = plan
+		if rt := plan.runtime; rt != nil {
+			r.event("plan", "runtime "+rt.Name+": "+strings.Join(rt.Env, " "), 0)
+		}
 		err = r.attempt()
 		var e *Error
 		if !plan.cwdAuto || b.plain || !errors.As(err, &e) || e.Op != "mount overlay" {
@@ -219,7 +226,7 @@ func (c *Cmd) Plan() (*Plan, error) {
 	if err != nil {
 		return nil, wrap("survey", err)
 	}
-	tier, tree, _, err := c.tier()
+	tier, tree, _, err := c.tier("")
 	if err != nil {
 		return nil, wrap("limits", err)
 	}

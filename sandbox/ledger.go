@@ -48,9 +48,13 @@ func ledger(l Limits, how enforcement) []Enforced {
 	}
 	add(l.Memory > 0, how.memory(l.Memory))
 	add(l.Memory > 0, how.swap(l.Swap))
+	add(l.MemoryHigh > 0, how.group("memory_high", uint64(l.MemoryHigh), "cgroup memory.high"))
 	add(l.CPU > 0, how.cpu(l.CPU))
 	add(l.CPUs != "", how.group("cpuset", l.CPUs, "cgroup cpuset.cpus"))
 	add(l.Weight > 0, how.group("cpu_weight", l.Weight, "cgroup cpu.weight"))
+	add(l.IORead > 0, how.disks("io_read", uint64(l.IORead)))
+	add(l.IOWrite > 0, how.disks("io_write", uint64(l.IOWrite)))
+	add(l.IOWeight > 0, how.group("io_weight", l.IOWeight, "cgroup io.weight"))
 	add(l.Pids > 0, how.pids(l.Pids))
 	add(l.CPUTime > 0, how.cpuTime(l.CPUTime))
 	add(l.Wall > 0, Enforced{
@@ -82,6 +86,15 @@ func (how *enforcement) group(name string, asked any, file string) Enforced {
 		}
 	}
 	return Enforced{Name: name, Asked: asked, Mechanism: file, EnforcedBy: byKernel, HoldsAgainst: everything}
+}
+
+// disks is a rate of I/O.
+func (how *enforcement) disks(name string, asked uint64) Enforced {
+	e := how.group(name, asked, "cgroup io.max")
+	if how.byGroup() {
+		e.Note = "bytes a second of each block device; file systems without one (network, memory) are not counted"
+	}
+	return e
 }
 
 func (how *enforcement) memory(n limits.Size) Enforced {

@@ -20,6 +20,7 @@ func (r *run) result(e *evidence) *Result {
 		res.Limits = ledger(pl.limits, r.enforcement())
 		res.Confinement = pl.walls
 		res.Identity = r.identityReport()
+		res.Runtime = pl.runtime
 	}
 	if r.proc == nil || e.begun == 0 {
 		return res
@@ -71,6 +72,9 @@ func (r *run) usage(res *Result, e *evidence) {
 	if r.watch != nil && m.Peak == nil {
 		m.Peak = r.watch.peak()
 	}
+	if r.plan.limits.Memory > 0 {
+		m.Metric = memoryMetric(r.tier)
+	}
 	if *m != (MemoryUsage{}) {
 		res.Memory = m
 	}
@@ -80,7 +84,32 @@ func (r *run) usage(res *Result, e *evidence) {
 	if io := (IOUsage{Read: number(u.IO.ReadBytes), Write: number(u.IO.WriteBytes)}); io != (IOUsage{}) {
 		res.IO = &io
 	}
+	if p := (Pressures{pressure(u.Pressure.CPU), pressure(u.Pressure.Memory), pressure(u.Pressure.IO)}); p != (Pressures{}) {
+		res.Pressure = &p
+	}
+	if r.cmd.Noise {
+		var involuntary *int64
+		if c := res.ContextSwitches; c != nil {
+			involuntary = &c.Involuntary
+		}
+		res.Noise = judgeNoise(r.noise, readHostNoise(), u, involuntary, e.cpu.Value, res.Wall)
+	}
 	r.diskUsage(res)
+}
+
+// memoryMetric names what decides the verdict memory.
+func memoryMetric(t Tier) string {
+	if t == TierCgroup {
+		return "memory.events oom_kill"
+	}
+	return "sampled anonymous, shared and tmpfs memory"
+}
+
+func pressure(p limits.Opt[limits.Pressure]) *Pressure {
+	if !p.Known {
+		return nil
+	}
+	return &Pressure{Some: p.Value.Some, Full: p.Value.Full}
 }
 
 // diskUsage reports the tmpfs of all writable areas as it was at the end.

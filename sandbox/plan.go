@@ -32,6 +32,7 @@ type Plan struct {
 	tier      Tier
 	limits    Limits
 	stdinNull bool
+	runtime   *RuntimeReport
 }
 
 // mappedTree is a directory that must be shown through an id-mapped mount.
@@ -230,6 +231,9 @@ func (pl *Plan) appendExec(s *Spec, io jobIO) error {
 		pl.walls = append(pl.walls, Wall{Name: "seccomp", Profile: s.profile()})
 	}
 	env := s.environment()
+	if pl.runtime = s.fitRuntime(&pl.limits); pl.runtime != nil {
+		env = append(slices.Clone(env), pl.runtime.Env...)
+	}
 	for i, path := range paths {
 		step := prog.Call("execve", unix.SYS_EXECVE, prog.Str(path), prog.Strings(argv, ""), prog.Strings(env, envText(env)))
 		if i < len(paths)-1 {

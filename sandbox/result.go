@@ -42,18 +42,22 @@ type Result struct {
 	Wall  time.Duration `json:"wall_ns"`  // from the release of execve to the end of the main process
 	Setup time.Duration `json:"setup_ns"` // from the start of the launch to that release
 
-	CPU             *CPUUsage     `json:"cpu,omitempty"`
-	Memory          *MemoryUsage  `json:"memory,omitempty"`
-	Pids            *CountUsage   `json:"pids,omitempty"`
-	Disk            *DiskUsage    `json:"disk,omitempty"`
-	IO              *IOUsage      `json:"io,omitempty"`
-	ContextSwitches *ContextUsage `json:"context_switches,omitempty"`
-	Stdout          *Stream       `json:"stdout,omitempty"`
-	Stderr          *Stream       `json:"stderr,omitempty"`
-	Limits          []Enforced    `json:"limits"`
-	Identity        *Identity     `json:"identity,omitempty"`
-	Confinement     []Wall        `json:"confinement,omitempty"`
-	Startup         *Startup      `json:"startup,omitempty"`
+	CPU             *CPUUsage      `json:"cpu,omitempty"`
+	Memory          *MemoryUsage   `json:"memory,omitempty"`
+	Pids            *CountUsage    `json:"pids,omitempty"`
+	Disk            *DiskUsage     `json:"disk,omitempty"`
+	IO              *IOUsage       `json:"io,omitempty"`
+	ContextSwitches *ContextUsage  `json:"context_switches,omitempty"`
+	Pressure        *Pressures     `json:"pressure,omitempty"`
+	Stdout          *Stream        `json:"stdout,omitempty"`
+	Stderr          *Stream        `json:"stderr,omitempty"`
+	Limits          []Enforced     `json:"limits"`
+	Identity        *Identity      `json:"identity,omitempty"`
+	Confinement     []Wall         `json:"confinement,omitempty"`
+	Startup         *Startup       `json:"startup,omitempty"`
+	Runtime         *RuntimeReport `json:"runtime,omitempty"`
+	Noise           *NoiseReport   `json:"noise,omitempty"`
+	Repeat          *RepeatReport  `json:"repeat,omitempty"`
 	// Discarded counts the files and directories that a copied current
 	// directory had taken and that went with the sandbox; it stops at 10000.
 	Discarded *int         `json:"discarded,omitempty"`
@@ -90,6 +94,24 @@ type MemoryUsage struct {
 	MaxRSS        *int64 `json:"max_rss,omitempty"` // of the largest single process
 	OOMKillEvents *int64 `json:"oom_kill_events,omitempty"`
 	LimitHits     *int64 `json:"limit_hits,omitempty"`
+	// Metric names the counter that decides the verdict memory; "" where no
+	// memory limit was asked. Page cache alone never decides it: the kernel
+	// gives it up before it kills, and the watchdog does not count it.
+	Metric string `json:"metric,omitempty"`
+}
+
+// Pressures is the time in which tasks of the job waited for a resource. The
+// kernel counts it where it has pressure stall information turned on.
+type Pressures struct {
+	CPU    *Pressure `json:"cpu,omitempty"`
+	Memory *Pressure `json:"memory,omitempty"`
+	IO     *Pressure `json:"io,omitempty"`
+}
+
+// Pressure is time in which some tasks, or all of them at once, stood still.
+type Pressure struct {
+	Some time.Duration `json:"some_ns"`
+	Full time.Duration `json:"full_ns"`
 }
 
 // CountUsage is the peak of a counted resource and how often its limit was met.

@@ -47,6 +47,7 @@ type run struct {
 	exit                    *prog.Exit
 	initGone                bool
 
+	noise    hostNoise
 	began    time.Duration // CLOCK_MONOTONIC of Start
 	cloned   time.Duration // when init was about to be forked
 	execSeen time.Duration // when the status pipe ended

@@ -58,6 +58,11 @@ type Spec struct {
 	// Unsafe names protections that are given up; see the Unsafe constants.
 	Unsafe []string
 
+	// Runtime names a language runtime that is told the limits by variables
+	// of its own: one of [Runtimes]. "" and "none" add nothing; "auto" goes by
+	// the program's name.
+	Runtime string
+
 	Limits Limits
 }
 
@@ -133,11 +138,14 @@ const (
 // ledger ([Result.Limits]) with what enforces it instead.
 type Limits struct {
 	Memory limits.Size // bytes, whole tree; a swap of 0 goes with it
-	Swap   limits.Size // bytes on top of Memory
-	CPU    limits.CPU  // bandwidth
-	CPUs   string      // list of CPUs as in cpuset.cpus; "" all
-	Weight int         // share under contention, 1–10000; 0 none asked
-	Pids   int         // tasks of the job; 0 means [DefaultPids], -1 none
+	// MemoryHigh in bytes: above it the job is slowed down and reclaimed from,
+	// not killed. It needs a delegated cgroup.
+	MemoryHigh limits.Size
+	Swap       limits.Size // bytes on top of Memory
+	CPU        limits.CPU  // bandwidth
+	CPUs       string      // list of CPUs as in cpuset.cpus; "" all
+	Weight     int         // share under contention, 1–10000; 0 none asked
+	Pids       int         // tasks of the job; 0 means [DefaultPids], -1 none
 
 	CPUTime time.Duration // user+system of the whole tree; sets Wall to 3 × it + 1 s if that is 0
 	Wall    time.Duration // until the main process ends
@@ -155,6 +163,11 @@ type Limits struct {
 
 	// Rlimits holds the per-process limits that differ from the defaults.
 	Rlimits limits.RlimitSpec
+
+	// IORead and IOWrite in bytes a second, of each block device; IOWeight is
+	// the share under contention, 1–10000. They need a delegated cgroup.
+	IORead, IOWrite limits.Size
+	IOWeight        int
 
 	RequireCgroup bool // refuse the watchdog tier
 }

@@ -32,6 +32,11 @@ type foundSubtree struct {
 // main may ask for that. The first answer for the same controllers is kept for
 // the life of the process, whatever evacuate was: who allows it asks first.
 func FindSubtree(s *Spec, evacuate bool) (*limits.Subtree, error) {
+	return findSubtree(s, evacuate, "")
+}
+
+// findSubtree is FindSubtree for a run whose group comes next; first is its id.
+func findSubtree(s *Spec, evacuate bool, first string) (*limits.Subtree, error) {
 	need := s.controllers()
 	key := strings.Join(need, " ")
 	subtrees.Lock()
@@ -41,7 +46,7 @@ func FindSubtree(s *Spec, evacuate bool) (*limits.Subtree, error) {
 	}
 	var f foundSubtree
 	f.tree, f.err = limits.FindSubtree(limits.FindOptions{
-		Need: need, Want: []string{"memory", "cpu", "pids", "io"}, Evacuate: evacuate, Bare: true,
+		Need: need, Want: []string{"memory", "cpu", "pids", "io"}, Evacuate: evacuate, Bare: true, First: first,
 	})
 	if subtrees.found == nil {
 		subtrees.found = map[string]foundSubtree{}
@@ -54,7 +59,7 @@ func FindSubtree(s *Spec, evacuate bool) (*limits.Subtree, error) {
 func (s *Spec) controllers() []string {
 	l := &s.Limits
 	need := []string{"pids"}
-	if l.Memory > 0 {
+	if l.Memory > 0 || l.MemoryHigh > 0 {
 		need = append(need, "memory")
 	}
 	if l.CPU > 0 || l.Weight > 0 {
@@ -63,14 +68,20 @@ func (s *Spec) controllers() []string {
 	if l.CPUs != "" {
 		need = append(need, "cpuset")
 	}
+	if l.limitsIO() {
+		need = append(need, "io")
+	}
 	return need
 }
 
+func (l *Limits) limitsIO() bool { return l.IORead > 0 || l.IOWrite > 0 || l.IOWeight > 0 }
+
 // tier says who is to enforce the limits, and where a group can be made, if
-// anywhere. lacks is the reason for the watchdog.
-func (c *Cmd) tier() (t Tier, tree *limits.Subtree, lacks, err error) {
+// anywhere. lacks is the reason for the watchdog. first is the id of the group
+// that is made next, "" if none is.
+func (c *Cmd) tier(first string) (t Tier, tree *limits.Subtree, lacks, err error) {
 	if tree, lacks = c.Subtree, nil; tree == nil {
-		tree, lacks = FindSubtree(&c.Spec, false)
+		tree, lacks = findSubtree(&c.Spec, c.Evacuate, first)
 	}
 	if lacks == nil {
 		lacks = tree.Lacks()
@@ -85,17 +96,25 @@ func (c *Cmd) tier() (t Tier, tree *limits.Subtree, lacks, err error) {
 // controllers that the limits need it is the watchdog tier, which still uses a
 // writable group for freezing and for its CPU clock.
 func (r *run) chooseTier() error {
-	tier, tree, lacks, err := r.cmd.tier()
+	tier, tree, lacks, err := r.cmd.tier(r.id)
 	r.tier, r.lacks = tier, lacks
-	if err != nil || tree == nil {
+	if tree == nil {
+		return err
+	}
+	if err != nil {
+		tree.Forget()
 		return err
 	}
 	begin := limits.Now()
 	var gl limits.GroupLimits
 	if r.tier == TierCgroup {
-		gl = r.cmd.groupLimits()
+		if gl, err = r.cmd.groupLimits(); err != nil {
+			tree.Forget()
+			return err
+		}
 	}
 	if r.group, err = tree.NewGroup(r.id, gl); err != nil {
+		tree.Forget()
 		return err
 	}
 	r.took.Group = limits.Now() - begin
@@ -111,13 +130,17 @@ func (s *Spec) withoutKernel(reason error) error {
 		return fmt.Errorf("--require cgroup: %w", reason)
 	case s.Limits.CPUs != "" || s.Limits.Weight > 0:
 		return fmt.Errorf("cpuset and cpu-weight need a cgroup: %w", reason)
+	case s.Limits.limitsIO():
+		return fmt.Errorf("limits of I/O need a cgroup: %w", reason)
+	case s.Limits.MemoryHigh > 0:
+		return fmt.Errorf("mem-high needs a cgroup: %w", reason)
 	case s.Limits.Swap > 0:
 		return fmt.Errorf("swap needs a cgroup: %w", reason)
 	}
 	return nil
 }
 
-func (s *Spec) groupLimits() limits.GroupLimits {
+func (s *Spec) groupLimits() (gl limits.GroupLimits, err error) {
 	l := &s.Limits
 	pids := l.Pids
 	switch pids {
@@ -126,9 +149,14 @@ func (s *Spec) groupLimits() limits.GroupLimits {
 	case -1:
 		pids = 0
 	}
-	return limits.GroupLimits{
-		Memory: l.Memory, Swap: l.Swap, CPU: l.CPU, CPUWeight: l.Weight, CPUSet: l.CPUs, Tasks: uint64(pids),
+	gl = limits.GroupLimits{
+		Memory: l.Memory, MemoryHigh: l.MemoryHigh, Swap: l.Swap, CPU: l.CPU, CPUWeight: l.Weight, CPUSet: l.CPUs,
+		Tasks: uint64(pids), IORead: l.IORead, IOWrite: l.IOWrite, IOWeight: l.IOWeight,
 	}
+	if l.IORead > 0 || l.IOWrite > 0 {
+		gl.IODevices, err = limits.BlockDevices()
+	}
+	return gl, err
 }
 
 // groupBindings names the descriptors that put init and the job into their
@@ -172,6 +200,8 @@ func (r *run) enforcement() enforcement {
 	return enforcement{
 		tier: r.tier, pidsByGroup: r.tier == TierCgroup,
 		freezes: r.group != nil, cpuStat: r.group != nil,
-		sample: 20 * time.Millisecond, // limits.NextSample
+		swapOff:    r.plan.limits.Memory > 0 && !limits.SwapIsOn(),
+		noSwapFile: r.group != nil && len(r.group.Notes()) > 0,
+		sample:     20 * time.Millisecond, // limits.NextSample
 	}
 }

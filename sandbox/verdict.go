@@ -100,14 +100,26 @@ func outOfMemory(e *evidence) (Verdict, string) {
 	if f := e.order(); f != nil && f.graced && !e.ended(f.at) {
 		return "", ""
 	}
-	n := strconv.FormatUint(m.OOMKills.Value, 10) + " of its processes"
-	if m.OOMKills.Value == 1 {
-		n = "one of its processes"
-	}
+	n := e.killedText()
 	if e.limits.Memory == 0 || m.OwnOOMs.Known && m.OwnOOMs.Value == 0 {
 		return Killed, "the kernel's OOM killer killed " + n + " for a limit that is not the job's"
 	}
 	return MemoryLimit, "memory limit " + sizeText(e.limits.Memory) + " reached; the kernel killed " + n
+}
+
+// killedText names what the OOM killer killed, as far as the kernel tells.
+func (e *evidence) killedText() string {
+	n := e.usage.Memory.OOMKills.Value
+	v := e.victim.Value
+	switch {
+	case e.victim.Known && n > 1:
+		return v.Name + " (pid " + strconv.Itoa(v.PID) + " of the host) and with it " + strconv.FormatUint(n-1, 10) + " more"
+	case e.victim.Known:
+		return v.Name + " (pid " + strconv.Itoa(v.PID) + " of the host)"
+	case n == 1:
+		return "one of its processes"
+	}
+	return strconv.FormatUint(n, 10) + " of its processes"
 }
 
 // ordered: the runner ended the job.
@@ -126,7 +138,7 @@ func ordered(e *evidence) (Verdict, string) {
 	case byCPUTime:
 		return CPUTime, "CPU time limit " + l.CPUTime.String() + " reached" + usedText(time.Duration(f.value).String(), f.value)
 	case byMemory:
-		return MemoryLimit, "memory limit " + sizeText(l.Memory) + " reached; the watchdog measured " + value
+		return MemoryLimit, "memory limit " + sizeText(l.Memory) + " reached; the watchdog measured " + value + f.largest
 	case byOutput:
 		return OutputLimit, "output limit " + sizeText(l.Output) + " reached" + usedText(value, f.value)
 	case byDisk:
@@ -257,7 +269,7 @@ func (e *evidence) hint(v Verdict) string {
 	// What the job met on its way and may have died of, waited for or burnt
 	// its time on.
 	if n := e.usage.Pids.LimitHits.Value; n > 0 && !(v == Exited && e.exit.Status.ExitStatus() == 0) {
-		return "the " + strconv.Itoa(l.Pids) + "-task limit was reached " + timesText(n) + ": raise --pids"
+		return strconv.Itoa(l.Pids) + "-process limit reached " + timesText(n) + e.needsTasks() + ": raise --pids"
 	}
 	switch v {
 	case WallTime:
@@ -269,6 +281,15 @@ func (e *evidence) hint(v Verdict) string {
 		return "raise --cpu-time"
 	}
 	return e.ownHint()
+}
+
+// needsTasks says how many processes and threads the program's runtime takes
+// for itself, if that is what the limit is too small for.
+func (e *evidence) needsTasks() string {
+	if rt := e.runtime; rt != nil && e.limits.Pids < 2*rt.tasks {
+		return "; " + rt.label + " needs about " + strconv.Itoa(rt.tasks)
+	}
+	return ""
 }
 
 // ownHint is for a job that ended by itself.

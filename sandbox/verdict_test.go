@@ -137,6 +137,9 @@ var verdictCases = []struct {
 
 	// Memory.
 	{"OOM kill of the main process", ran(died(unix.SIGKILL), mem(m100), oom(1, 1)), MemoryLimit},
+	{"OOM kill of all, the log tells of whom first", ran(died(unix.SIGKILL), mem(m100), oom(7, 1), func(e *evidence) {
+		e.victim = known(limits.Victim{PID: 4711, Name: "evil\x1b[2J"})
+	}), MemoryLimit},
 	{"OOM kill of all", ran(died(unix.SIGKILL), mem(m100), oom(7, 1)), MemoryLimit},
 	{"OOM kill of a child, main exits 0", ran(exited(0), mem(m100), oom(1, 1)), MemoryLimit},
 	{"OOM kill of a child, main dies of SIGSEGV", ran(died(unix.SIGSEGV), mem(m100), oom(2, 2)), MemoryLimit},
@@ -160,6 +163,9 @@ var verdictCases = []struct {
 	}), Killed},
 	{"memory limit met, page cache only", ran(exited(0), mem(m100), func(e *evidence) { e.usage.Memory.LimitHits = known(uint64(1000)) }), Exited},
 	{"watchdog sees too much memory", ran(died(unix.SIGKILL), watchdog, mem(m100), fires(byMemory, early, int64(m100)+4096)), MemoryLimit},
+	{"watchdog names the largest process", ran(died(unix.SIGKILL), watchdog, mem(m100), fires(byMemory, early, int64(m100)+4096), func(e *evidence) {
+		e.fired[0].largest = ", most of it in pid 7 (py\x1bthon3)"
+	}), MemoryLimit},
 	{"watchdog sees too much memory, main exits 0 meanwhile", ran(exited(0), watchdog, mem(m100), fires(byMemory, late, int64(m100)+4096)), MemoryLimit},
 	{"machine's OOM killer, watchdog tier", ran(died(unix.SIGKILL), watchdog, mem(m100), hostOOM(1)), Killed},
 	{"machine's OOM killer elsewhere, job exits 1", ran(exited(1), watchdog, hostOOM(5)), Exited},
@@ -256,6 +262,8 @@ var verdictCases = []struct {
 	// What it met on its way.
 	{"task limit, main gives up", ran(exited(2), pidsHit(3)), Exited},
 	{"task limit once, main aborts", ran(died(unix.SIGABRT), pidsHit(1)), Signaled},
+	{"task limit of a JVM", ran(exited(1), pidsHit(3), func(e *evidence) { e.runtime, e.limits.Pids = runtimeNamed("jvm"), 16 }), Exited},
+	{"task limit that is no JVM's fault", ran(exited(1), pidsHit(3), func(e *evidence) { e.runtime = runtimeNamed("jvm") }), Exited},
 	{"task limit, main copes", ran(exited(0), pidsHit(1000)), Exited},
 	{"task limit, CPU time over", ran(died(unix.SIGKILL), pidsHit(9), cpuTimed(100*ms), fires(byCPUTime, early, int64(101*ms))), CPUTime},
 }

@@ -22,6 +22,7 @@ type watch struct {
 
 	cpu     time.Duration // CPU time of the job as last measured
 	memory  limits.Size   // most memory seen
+	largest int           // process that held most of it when last sampled
 	oomBase limits.Opt[uint64]
 
 	cpuAt, memoryAt, shareAt time.Duration
@@ -143,7 +144,9 @@ func (w *watch) checkMemory(now time.Duration) {
 	}
 	var largest limits.Size
 	for _, p := range s.Processes {
-		largest = max(largest, p.RSS-min(p.RSS, p.Shared))
+		if own := p.RSS - min(p.RSS, p.Shared); own > largest {
+			largest, w.largest = own, p.PID
+		}
 	}
 	// One process's own pages and the files are certainly held.
 	sure := largest + files
@@ -163,7 +166,25 @@ func (w *watch) checkMemory(now time.Duration) {
 
 func (w *watch) exceeded(now time.Duration, used limits.Size) {
 	w.memory, w.memoryAt = max(w.memory, used), 0
-	w.run.fire(firing{by: byMemory, at: now, value: int64(used)}, false)
+	// Named before the kill: afterwards there is nothing to read.
+	w.run.fire(firing{by: byMemory, at: now, value: int64(used), largest: w.nameLargest()}, false)
+}
+
+// nameLargest tells of the process with the most memory of its own; "" for one
+// that is gone.
+func (w *watch) nameLargest() string {
+	pid := strconv.Itoa(w.largest)
+	fd, err := unix.Openat(int(w.run.procDir.Fd()), pid+"/comm", unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return ""
+	}
+	defer unix.Close(fd)
+	var name [64]byte
+	n, err := unix.Read(fd, name[:])
+	if err != nil || n <= 1 {
+		return ""
+	}
+	return ", most of it in pid " + pid + " (" + string(name[:n-1]) + ")"
 }
 
 // unmapped is the memory of files: all tmpfs of the job, and SysV segments.

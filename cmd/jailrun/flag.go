@@ -58,6 +58,7 @@ var flagTable = [...]flagDef{
 	// Limits.
 	{"mem", "SIZE", "memory of the whole tree", once, (*request).setMemory},
 	{"swap", "SIZE", "swap on top of --mem (default 0)", once, func(r *request, v string) error { return size(&r.spec.Limits.Swap, v) }},
+	{"mem-high", "SIZE", "memory above which the job is slowed down, not killed (needs a delegated cgroup)", once, func(r *request, v string) error { return bound(&r.spec.Limits.MemoryHigh, v) }},
 	{"cpu", "N%|N", "CPU bandwidth: 20% or 0.2 is a fifth of one CPU", once, (*request).setCPU},
 	{"cpuset", "LIST", "CPUs that may be used, as 0-3,5", once, (*request).setCPUs},
 	{"cpu-weight", "N", "share under contention, 1 to 10000", once, (*request).setWeight},
@@ -76,9 +77,12 @@ var flagTable = [...]flagDef{
 	{"as", "SIZE", "address space of a process; breaks Go, the JVM and Node", once, func(r *request, v string) error { return rlimit(&r.spec.Limits.Rlimits.AS, v) }},
 	{"memlock", "SIZE", "locked memory of a process (default 64k)", once, func(r *request, v string) error { return rlimit(&r.spec.Limits.Rlimits.MemLock, v) }},
 	{"core", "SIZE", "core file of a process (default none)", once, func(r *request, v string) error { return rlimit(&r.spec.Limits.Rlimits.Core, v) }},
-	{"io-read", "RATE", unsupported, once, notYet},
-	{"io-write", "RATE", unsupported, once, notYet},
-	{"io-weight", "N", unsupported, once, notYet},
+	{"io-read", "RATE", "bytes a second from each block device, as 10m (needs a delegated cgroup)", once, func(r *request, v string) error { return rate(&r.spec.Limits.IORead, v) }},
+	{"io-write", "RATE", "bytes a second to each block device", once, func(r *request, v string) error { return rate(&r.spec.Limits.IOWrite, v) }},
+	{"io-weight", "N", "share of I/O under contention, 1 to 10000", once, func(r *request, v string) (err error) {
+		r.spec.Limits.IOWeight, err = count(v, "", 10000)
+		return err
+	}},
 	{"require", "cgroup", "refuse the watchdog tier", once, (*request).setRequire},
 
 	// Files.
@@ -112,7 +116,7 @@ var flagTable = [...]flagDef{
 	{"unsafe", "NAME,…", "give up: net-host, seccomp-none, bind-home, bind-sockets", many, (*request).addUnsafe},
 	{"proc", "none", unsupported, once, notYet},
 	{"preset", "judge", "map auto, seccomp judge, cwd ro, stack = mem, pids 64, output 64m, require cgroup", once, nil},
-	{"runtime", "none", "fit a language runtime to the limits", once, (*request).setRuntime},
+	{"runtime", "auto|go|jvm|node|dotnet|python|none", "fit a language runtime to the limits", once, (*request).setRuntime},
 
 	// Environment, input and output.
 	{"env", "K=V|K", "set a variable, or pass it from the caller", many, (*request).addEnv},
@@ -134,8 +138,8 @@ var flagTable = [...]flagDef{
 	{"v", "", "print events and one summary line", once, nil},
 	{"log-format", "text|json", "form of messages on stderr", once, checkLogFormat},
 	{"show-secrets", "", "plan only: print the values of --env", once, nil},
-	{"repeat", "N", unsupported, once, notYet},
-	{"noise", "", unsupported, once, notYet},
+	{"repeat", "N", "run N times; report median, median deviation and least of times and memory", once, (*request).setRepeat},
+	{"noise", "", "say whether the machine disturbed the run: quiet or noisy", once, func(r *request, _ string) error { return on(&r.noise) }},
 	{"warm", "", unsupported, once, notYet},
 }
 

@@ -35,6 +35,7 @@ Who the job is
 
 Reports
   --result FILE|fd:N        the verdict and all measurements as one JSON object
+  --repeat N, --noise       median of N runs; was the machine quiet
   -q, -v, --log-format json, --trace-startup
 
 A flag given twice counts once, the last (--bind, --env and their like add up).

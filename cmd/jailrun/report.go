@@ -40,6 +40,12 @@ func sayOutcome(say *console, r *sandbox.Result, asked *words) {
 	if n := r.Discarded; n != nil && *n > 0 && !asked.has("cwd") {
 		say.note(filesWere(*n) + " (keep them: --cwd rw)")
 	}
+	if r.Repeat != nil {
+		say.note(repeatText(r.Repeat))
+	}
+	if r.Noise != nil {
+		say.note(noiseText(r.Noise))
+	}
 	switch r.Verdict {
 	case sandbox.Exited, sandbox.Signaled, sandbox.Canceled, sandbox.NotStarted, sandbox.ErrorVerdict:
 		// It ended by itself or as its caller wished, or the error said it.

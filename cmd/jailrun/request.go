@@ -19,6 +19,9 @@ type request struct {
 	stdin          string // a file; "" passes ours through, noStdin gives none
 	stdout, stderr string // files; "" is ours
 	rawOutput      bool
+
+	repeat int // runs; 0 is one
+	noise  bool
 }
 
 // noStdin is no name of a file: a path cannot hold a NUL byte.
@@ -90,6 +93,9 @@ func (r *request) finish(w *words) error {
 	}
 	if r.judge && l.Rlimits.Stack == nil && l.Memory > 0 {
 		l.Rlimits.Stack = &l.Memory
+	}
+	if err := r.checkRepeat(w); err != nil {
+		return err
 	}
 	switch {
 	case w.has("on-output") && l.Output == 0:

@@ -64,7 +64,12 @@ func TestRequest(t *testing.T) {
 		{"--net host --unsafe net-host,bind-home --unsafe bind-sockets", func(s *sandbox.Spec) {
 			s.Net, s.Unsafe = sandbox.NetHost, []string{"net-host", "bind-home", "bind-sockets"}
 		}},
-		{"--allow-missing landlock,x --runtime none", func(s *sandbox.Spec) { s.AllowMissing = []string{"landlock", "x"} }},
+		{"--allow-missing landlock,x", func(s *sandbox.Spec) { s.AllowMissing = []string{"landlock", "x"} }},
+		{"--runtime jvm", func(s *sandbox.Spec) { s.Runtime = "jvm" }},
+		{"--io-read 1m --io-write 2m/s --io-weight 7", func(s *sandbox.Spec) {
+			s.Limits.IORead, s.Limits.IOWrite, s.Limits.IOWeight = limits.MiB, 2*limits.MiB, 7
+		}},
+		{"--mem 64m --mem-high 32m", func(s *sandbox.Spec) { s.Limits.Memory, s.Limits.MemoryHigh = 64*limits.MiB, 32*limits.MiB }},
 		{"--tmpfs /a --tmpfs /b:1m", func(s *sandbox.Spec) { s.Tmpfs = []sandbox.Tmpfs{{Target: "/a"}, {Target: "/b", Size: limits.MiB}} }},
 		{"--file /a=x=y --file /b=@@z --file /c=", func(s *sandbox.Spec) {
 			s.Files = []sandbox.File{{Target: "/a", Content: []byte("x=y")}, {Target: "/b", Content: []byte("@z")}, {Target: "/c", Content: []byte{}}}
@@ -122,7 +127,9 @@ func TestRequestRefuses(t *testing.T) {
 		{"--unsafe net-hots", `did you mean net-host?`},
 		{"--unsafe nested-userns", `"nested-userns" is not supported by this version`},
 		{"--preset judges", `--preset: "judges" is not known; want judge`},
-		{"--runtime jvm", `"jvm" is not supported by this version`},
+		{"--repeat 0", `"0" is not a number from 1 to 1000000`},
+		{"--repeat 2 -i", `--repeat cannot pass stdin on to more than one run`},
+		{"--io-weight 0", `"0" is not a number from 1 to 10000`},
 		{"--runtime cobol", `"cobol" is not known`},
 		{"--rootfs debian", `a directory is written ./debian`},
 		{"--rootfs ./x.tar.gz", `not supported by this version`},
@@ -138,7 +145,7 @@ func TestRequestRefuses(t *testing.T) {
 		{"--env-pass [", `--env-pass: "[" is not a pattern`},
 		{"--env-file /nonexistent", `--env-file: open /nonexistent`},
 		{"--hostname=", `--hostname: the value is empty`},
-		{"--io-read 1m", `--io-read: not supported by this version`},
+		{"--io-read 0", `"0" leaves nothing`},
 		{"-t", `-t: a terminal for the job is not supported by this version`},
 	} {
 		_, err := asked(t, strings.Fields(c[0])...)

@@ -77,19 +77,20 @@ func run(say *console, asked *words) (r *sandbox.Result, by unix.Signal, err err
 	if err != nil {
 		return nil, 0, err
 	}
-	c := &sandbox.Cmd{Spec: req.spec, Stdin: files.in, Stdout: files.out, Stderr: files.err, LeaveInit: true}
-	c.TraceStartup = asked.has("trace-startup")
-	if say.verbose {
-		c.Trace = say.event
+	newCmd := func() *sandbox.Cmd {
+		c := &sandbox.Cmd{Spec: req.spec, Stdin: files.in, Stdout: files.out, Stderr: files.err, LeaveInit: req.repeat <= 1, Noise: req.noise}
+		// This process may be moved into a leaf of its own group, so that the
+		// kernel can hold limits below it.
+		c.Evacuate = true
+		c.TraceStartup = asked.has("trace-startup")
+		if say.verbose {
+			c.Trace = say.event
+		}
+		return c
 	}
-	// This process may be moved into a leaf of its own group, so that the
-	// kernel can hold limits below it. A failure is for Run to report, which
-	// knows whether anything needs that.
-	if tree, err := sandbox.FindSubtree(&c.Spec, true); err == nil {
-		c.Subtree = tree
-	}
-	watchSignals(cancel, c)
-	r, err = c.Run(ctx)
+	var live liveJob
+	watchSignals(cancel, &live)
+	r, err = makeRuns(ctx, req, files, newCmd, &live)
 	if _, ok := errors.AsType[lostOutput](err); ok {
 		err = nil // the cancel tells it, if none came before
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -181,13 +182,16 @@ func (r *request) addUnsafe(value string) error {
 }
 
 func (r *request) setRuntime(value string) error {
-	switch value {
-	case "none":
-		return nil
-	case "auto", "go", "jvm", "node", "dotnet", "python":
-		return errNotSupportedValue(value)
+	if !slices.Contains(sandbox.Runtimes[:], value) {
+		return oneOf(value, sandbox.Runtimes[:]...)
 	}
-	return oneOf(value, "none")
+	r.spec.Runtime = value
+	return nil
+}
+
+// rate is a size a second: 10m or 10m/s.
+func rate(field *limits.Size, value string) error {
+	return bound(field, strings.TrimSuffix(value, "/s"))
 }
 
 func errNotSupportedValue(value string) error {
