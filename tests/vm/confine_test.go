@@ -58,7 +58,7 @@ func TestConfine(t *testing.T) {
 		lane.Require(t, "landlock")
 	}
 	base, dir, vminit := confineDir(t, os.Geteuid())
-	p, err := startProcess(dir, vminit, []string{"sh", "-c", attack, "sh", base})
+	p, err := startProcess(dir, vminit, -1, []string{"sh", "-c", attack, "sh", base})
 	require.NoError(t, err)
 	_, err = p.channel.Read(make([]byte, 1)) // until everyone has closed it
 	assert.Error(t, err)

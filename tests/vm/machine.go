@@ -19,6 +19,7 @@ type Machine struct {
 	cfg     Config
 	dir     string // temporary directory of this machine
 	inUse   *os.File
+	cpu     *os.File // claim of a CPU; nil: none
 	proc    *process
 	send    *wire.Writer
 	receive *bufio.Reader
@@ -37,12 +38,16 @@ func Boot(ctx context.Context, cfg Config) (_ *Machine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, cfg.BootTimeout, fmt.Errorf("no answer within %v", cfg.BootTimeout))
-	defer cancel()
 	if m.dir, m.inUse, err = makeDir(); err != nil {
 		return nil, err
 	}
-	if err := m.start(ctx, parts); err != nil {
+	if err := errors.Join(m.makeFiles(ctx, parts), ctx.Err()); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	// The time starts here: how long the host needs for the files says nothing about the machine.
+	ctx, cancel := context.WithTimeoutCause(ctx, cfg.BootTimeout, fmt.Errorf("no answer within %v", cfg.BootTimeout))
+	defer cancel()
+	if err := m.start(parts); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	t, payload, err := m.read(ctx)
@@ -58,8 +63,8 @@ func Boot(ctx context.Context, cfg Config) (_ *Machine, err error) {
 	return m, nil
 }
 
-// start makes the files of the machine and starts its process.
-func (m *Machine) start(ctx context.Context, parts *parts) error {
+// makeFiles makes the files of the machine.
+func (m *Machine) makeFiles(ctx context.Context, parts *parts) error {
 	for _, sub := range []string{"mem", "uml"} {
 		if err := os.Mkdir(filepath.Join(m.dir, sub), 0o700); err != nil {
 			return err
@@ -68,10 +73,19 @@ func (m *Machine) start(ctx context.Context, parts *parts) error {
 	if err := makeScratch(ctx, filepath.Join(m.dir, "scratch.img"), m.cfg.ScratchMiB); err != nil {
 		return err
 	}
-	if err := writeInitramfs(filepath.Join(m.dir, "initrd"), parts, m.setup(parts)); err != nil {
-		return err
+	return writeInitramfs(filepath.Join(m.dir, "initrd"), parts, m.setup(parts))
+}
+
+// start starts the machine's process.
+func (m *Machine) start(parts *parts) error {
+	cpu := -1
+	if parts.oneCPU {
+		var err error
+		if cpu, m.cpu, err = parts.cache.claimCPU(); err != nil {
+			return err
+		}
 	}
-	proc, err := startProcess(m.dir, parts.vminit, parts.argv(m.cfg, m.dir))
+	proc, err := startProcess(m.dir, parts.vminit, cpu, parts.argv(m.cfg, m.dir))
 	if err != nil {
 		return err
 	}
@@ -164,6 +178,9 @@ func (m *Machine) Close() error {
 	var err error
 	if m.proc != nil {
 		err = m.proc.end()
+	}
+	if m.cpu != nil {
+		err = errors.Join(err, m.cpu.Close())
 	}
 	return errors.Join(err, os.RemoveAll(m.dir), m.inUse.Close())
 }

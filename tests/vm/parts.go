@@ -23,6 +23,8 @@ type parts struct {
 	image   string // disk image of System
 	channel string // devices as the guest names them
 	scratch string
+	oneCPU  bool // the machine is faster on one CPU
+	cache   *cache
 	argv    func(cfg Config, dir string) []string
 }
 
@@ -32,7 +34,7 @@ func gather(ctx context.Context, cfg Config) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &parts{}
+	p := &parts{cache: cache}
 	if p.vminit, err = cache.buildInit(ctx); err != nil {
 		return nil, err
 	}
@@ -60,7 +62,7 @@ func (p *parts) uml(ctx context.Context, cache *cache) error {
 		return err
 	}
 	p.rootFS = wire.FS{Type: "hostfs", Source: "none", Options: "/"}
-	p.channel, p.scratch = "/dev/ttyS0", "/dev/ubda"
+	p.channel, p.scratch, p.oneCPU = "/dev/ttyS0", "/dev/ubda", true
 	p.argv = func(cfg Config, dir string) []string {
 		args := []string{
 			p.kernel, "mem=" + strconv.Itoa(cfg.MemMiB) + "M", "initrd=" + filepath.Join(dir, "initrd"), "rdinit=/vminit",

@@ -25,8 +25,9 @@ type process struct {
 	err      error
 }
 
-// startProcess starts argv confined to dir. The machine's end of the channel is its descriptor 3.
-func startProcess(dir, vminit string, argv []string) (_ *process, err error) {
+// startProcess starts argv confined to dir, and to a CPU unless that is negative. The machine's end of the channel is
+// its descriptor 3.
+func startProcess(dir, vminit string, cpu int, argv []string) (_ *process, err error) {
 	console, err := os.OpenFile(filepath.Join(dir, "console.log"), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
@@ -44,7 +45,7 @@ func startProcess(dir, vminit string, argv []string) (_ *process, err error) {
 	}
 	defer theirs.Close()
 	p := &process{lifeline: w, channel: ours}
-	args := []string{"confine", "-dir", dir, "-extra", "1"}
+	args := []string{"confine", "-dir", dir, "-extra", "1", "-cpu", strconv.Itoa(cpu)}
 	attr := &syscall.SysProcAttr{}
 	if os.Geteuid() == 0 {
 		args = append(args, "-mem", filepath.Join(dir, "mem"))

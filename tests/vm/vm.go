@@ -56,7 +56,7 @@ type Config struct {
 	// ReadOnly are host directories that the guest shows under the same path, read-only. It shows the host's whole
 	// root anyway, except what is below /tmp, /var/tmp, /home and /run; lane systemd shows nothing but these.
 	ReadOnly []string
-	// BootTimeout bounds the time to the first job; 0 is a minute for lane uml and three for the others.
+	// BootTimeout bounds the time from the start of the kernel to the first job; 0 is a minute for lane uml and three for the others.
 	BootTimeout time.Duration
 	// Log receives one line for each thing that takes long (a download, an image); nil discards them.
 	Log func(string)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,7 @@ func confine(args []string) int {
 	dir := flags.String("dir", "", "the machine's own directory")
 	memDir := flags.String("mem", "", "where to mount a tmpfs for the machine's memory (as root)")
 	extra := flags.Int("extra", 0, "number of descriptors to pass on")
+	cpu := flags.Int("cpu", -1, "the one CPU to run on; -1 for all")
 	if flags.Parse(args) != nil || flags.NArg() == 0 || *dir == "" {
 		return 2
 	}
@@ -41,6 +43,15 @@ func confine(args []string) int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "confine:", err)
 		return 1
+	}
+	if *cpu >= 0 {
+		var one unix.CPUSet
+		one.Set(*cpu)
+		runtime.LockOSThread() // an affinity is a thread's own, and inherited from the one that forks
+		if err := unix.SchedSetaffinity(0, &one); err != nil {
+			fmt.Fprintln(os.Stderr, "confine:", os.NewSyscallError("sched_setaffinity", err))
+			return 1
+		}
 	}
 	return superviseMachine(flags.Args(), *extra)
 }
