@@ -23,6 +23,19 @@
 // signals, freezes or kills is the sandbox's affair. This tier catches
 // mistakes, not malice; every method that measures states its error bound.
 //
+// # Whose limits hold
+//
+// Every subtree lies below the cgroup that the caller was given, or beside it
+// where that group limits nothing: the user's systemd manager, asked over
+// D-Bus to put this process into a scope of its own, makes it below its own
+// service, and a job there would shed what limits the caller. With
+// memory.max=30M on a service, its jobs get 30 MB, not 60.
+//
+// Decision: the manager is asked by a client of our own for one call, not by a
+// D-Bus library (it would cost every start of jailrun a quarter more) and not
+// by systemd-run (it would have to start this program again). Where there is
+// no bus the manager's own socket is asked, as systemd-run does.
+//
 // # What the kernel cannot tell
 //
 // A value that the running kernel does not offer is absent ([Opt]), never

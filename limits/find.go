@@ -33,6 +33,12 @@ type FindOptions struct {
 	// the calling process and is for a program's main, not for a library.
 	Evacuate bool
 
+	// Manager lets the user's systemd manager be asked for a scope, into which
+	// this process is moved, where its own group does not do. It takes
+	// milliseconds, and Evacuate has to allow it. It is done only where a scope
+	// is as limited as the caller's group.
+	Manager bool
+
 	// Bare accepts a subtree that lacks controllers of Need when nothing
 	// better is found; [Subtree.Lacks] then says what is missing and why.
 	Bare bool
@@ -44,6 +50,7 @@ type FindOptions struct {
 
 	proc, mount string // for tests: instead of /proc and the cgroup2 mount
 	fake        *fake
+	ask         func(unit string) error // instead of askForScope
 }
 
 // FindError lists each way to a subtree that was tried and why it failed.
@@ -65,18 +72,19 @@ func (e *FindError) Unwrap() []error { return e.Tried }
 
 // FindSubtree looks for a cgroup v2 directory in which groups can be made, by
 // trying. It must be called before any user namespace is entered, and once
-// for the life of a process. Every subtree it returns lies below the cgroup
-// that the caller was given, so that a job never sheds the caller's limits. On
+// for the life of a process. No subtree it returns lets a job shed the limits
+// of the cgroup that the caller was given. On
 // failure the error is a *[FindError]. The caller closes the subtree.
 //
-// The ways are tried in order; the caller's own cgroup is the first.
+// The ways are tried in order: the caller's own cgroup, then a scope of the
+// user's manager.
 func FindSubtree(opt FindOptions) (*Subtree, error) {
 	if opt.proc == "" {
 		opt.proc = "/proc"
 	}
 	var failed FindError
 	var bare *Subtree
-	for _, way := range []func(*FindOptions) (*Subtree, error){ownGroup} {
+	for _, way := range ways(&opt) {
 		s, err := way(&opt)
 		switch {
 		case err == nil && s.lacks == nil:
@@ -99,6 +107,14 @@ func FindSubtree(opt FindOptions) (*Subtree, error) {
 		return bare, nil
 	}
 	return nil, &failed
+}
+
+// ways lists the ways in the order in which they are tried.
+func ways(opt *FindOptions) []func(*FindOptions) (*Subtree, error) {
+	if opt.Manager {
+		return []func(*FindOptions) (*Subtree, error){ownGroup, managerGroup}
+	}
+	return []func(*FindOptions) (*Subtree, error){ownGroup}
 }
 
 // ownGroup is the first way: the cgroup in which the caller finds itself.

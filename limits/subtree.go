@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,6 +22,7 @@ type Subtree struct {
 	evacuated   []int
 	lacks       error
 	spare       atomic.Pointer[spareGroup]
+	scopeTook   time.Duration
 }
 
 // spareGroup is the directory with which the subtree was tried, kept for the
@@ -38,6 +40,10 @@ func (s *Subtree) Controllers() []string { return slices.Clone(s.controllers) }
 
 // Lacks says why controllers that were needed are missing, nil if none is.
 func (s *Subtree) Lacks() error { return s.lacks }
+
+// ScopeTook returns how long the user's manager took to make the scope in
+// which the subtree is; 0 if it was not asked.
+func (s *Subtree) ScopeTook() time.Duration { return s.scopeTook }
 
 // Evacuated returns the processes that were moved into a leaf of their own to
 // free the directory: the caller and its ancestors, or none.

@@ -171,6 +171,9 @@ type Wall struct {
 
 // Startup is the time the launch spent in each part, and the end in all.
 type Startup struct {
+	// Scope is what the user's systemd manager took to make a scope for this
+	// process, in the first run of it that needed one; it is part of Clone.
+	Scope   time.Duration `json:"scope_ns,omitempty"`
 	Group   time.Duration `json:"group_ns"`
 	Clone   time.Duration `json:"clone_ns"` // with all that the runner prepares before it
 	Root    time.Duration `json:"root_ns"`

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,7 @@ import (
 var subtrees struct {
 	sync.Mutex
 	found map[string]foundSubtree
+	told  atomic.Bool // what the scope cost stands in the result of one run
 }
 
 type foundSubtree struct {
@@ -39,6 +41,9 @@ func FindSubtree(s *Spec, evacuate bool) (*limits.Subtree, error) {
 func findSubtree(s *Spec, evacuate bool, first string) (*limits.Subtree, error) {
 	need := s.controllers()
 	key := strings.Join(need, " ")
+	if s.needsKernel() {
+		key += " at any cost"
+	}
 	subtrees.Lock()
 	defer subtrees.Unlock()
 	if f, ok := subtrees.found[key]; ok {
@@ -47,12 +52,22 @@ func findSubtree(s *Spec, evacuate bool, first string) (*limits.Subtree, error) 
 	var f foundSubtree
 	f.tree, f.err = limits.FindSubtree(limits.FindOptions{
 		Need: need, Want: []string{"memory", "cpu", "pids", "io"}, Evacuate: evacuate, Bare: true, First: first,
+		Manager: s.needsKernel(),
 	})
 	if subtrees.found == nil {
 		subtrees.found = map[string]foundSubtree{}
 	}
 	subtrees.found[key] = f
 	return f.tree, f.err
+}
+
+// needsKernel reports whether a limit was asked that the kernel holds better
+// than anybody else, so that it is worth the milliseconds in which the user's
+// manager makes a scope. A number of processes alone is not: the rlimit holds
+// it exactly.
+func (s *Spec) needsKernel() bool {
+	l := &s.Limits
+	return l.Memory > 0 || l.MemoryHigh > 0 || l.CPU > 0 || l.Weight > 0 || l.CPUs != "" || l.limitsIO() || l.RequireCgroup
 }
 
 // controllers lists what the limits need of a subtree.
@@ -104,6 +119,10 @@ func (r *run) chooseTier() error {
 	if err != nil {
 		tree.Forget()
 		return err
+	}
+	if took := tree.ScopeTook(); took > 0 && subtrees.told.CompareAndSwap(false, true) {
+		r.took.Scope = took
+		r.event("group", "the user's manager made a scope for jailrun", took)
 	}
 	begin := limits.Now()
 	var gl limits.GroupLimits

@@ -98,7 +98,7 @@ func fromProbe(p userns.Probe) finding {
 // probeGroup looks for the place where the kernel would hold limits.
 func probeGroup() finding {
 	f := finding{Name: "delegated cgroup"}
-	tree, err := limits.FindSubtree(limits.FindOptions{Need: []string{"memory", "cpu", "pids"}, Evacuate: true})
+	tree, err := limits.FindSubtree(limits.FindOptions{Need: []string{"memory", "cpu", "pids"}, Evacuate: true, Manager: true})
 	switch {
 	case err == nil:
 		f.Answer, f.Detail = "yes", tree.Path()+" with "+strings.Join(tree.Controllers(), " ")
@@ -139,6 +139,7 @@ func tryRun(ctx context.Context, name string, bounds sandbox.Limits) finding {
 	c := sandbox.Command("true")
 	c.CWD = sandbox.CWDNone
 	c.Limits = bounds
+	c.Evacuate = true // as a run by jailrun is
 	r, err := c.Run(ctx)
 	var failure *sandbox.Error
 	switch {

@@ -110,6 +110,9 @@ func verdictText(r *sandbox.Result) string {
 func startupText(r *sandbox.Result) []string {
 	s := r.Startup
 	parts := []string{"startup " + milliseconds(r.Setup)}
+	if s.Scope > 0 {
+		parts = append(parts, "scope "+milliseconds(s.Scope))
+	}
 	for _, stage := range [...]struct {
 		name string
 		took time.Duration
