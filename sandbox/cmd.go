@@ -31,6 +31,11 @@ type Cmd struct {
 	// any case.
 	TraceStartup bool
 
+	// Pool, if set, may have a sandbox ready for this Cmd; else it is launched
+	// as without. Wait then returns when the job is over and its output has
+	// been passed on, and the pool takes the sandbox down behind it.
+	Pool *Pool
+
 	// Subtree is where the job's group is made; nil lets FindSubtree look, for
 	// this process's lifetime.
 	Subtree *limits.Subtree

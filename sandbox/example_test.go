@@ -34,3 +34,30 @@ func ExampleCmd_Run_limit() {
 	fmt.Println(result.Verdict, err)
 	// Output: wall_time <nil>
 }
+
+func ExamplePool() {
+	shape := sandbox.Spec{CWD: sandbox.CWDNone, Limits: sandbox.Limits{Pids: 20}}
+	pool, err := sandbox.NewPool(shape, sandbox.PoolOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer pool.Close()
+	for _, name := range []string{"first", "second"} {
+		c := pool.Command("sh", "-c", `echo "$0 in a sandbox of its own"; test ! -e /tmp/seen; echo $?; touch /tmp/seen`, name)
+		c.Limits.Wall = 10 * time.Second
+		out, result, err := c.Output(context.Background())
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("%s%s\n", out, result.Verdict)
+	}
+	// Output:
+	// first in a sandbox of its own
+	// 0
+	// exited
+	// second in a sandbox of its own
+	// 0
+	// exited
+}

@@ -44,8 +44,12 @@ func (c *Cmd) Wait() (*Result, error) {
 func (r *run) finish(failure *Error) (*Result, error) {
 	e := r.evidence(failure)
 	res := r.result(&e)
-	r.release()
-	if s := res.Startup; s != nil && e.exit != nil {
+	if r.pool != nil {
+		defer r.pool.end(r) // the run is the pool's from then on
+	} else {
+		r.release()
+	}
+	if s := res.Startup; s != nil && e.exit != nil && r.pool == nil {
 		s.Teardown = limits.Now() - e.exit.Ended
 	}
 	if err := errors.Join(r.leftovers...); err != nil && e.failure == nil {

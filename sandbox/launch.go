@@ -22,9 +22,22 @@ func (c *Cmd) Start(ctx context.Context) error {
 	if c.run != nil {
 		return wrap("start", errAlreadyStarted)
 	}
-	r := &run{cmd: c, ctx: ctx, began: limits.Now(), status: -1, ctl: -1, wake: -1}
-	c.run = r
-	err := r.start()
+	if c.Pool != nil {
+		if done, err := c.Pool.start(ctx, c); done {
+			return err
+		}
+	}
+	c.run = newRun(ctx, c)
+	return c.run.undone(c.run.start())
+}
+
+func newRun(ctx context.Context, c *Cmd) *run {
+	return &run{cmd: c, ctx: ctx, began: limits.Now(), status: -1, ctl: -1, wake: -1, gate: -1}
+}
+
+// undone undoes what a failed start has made; err is nil for one that did not
+// fail.
+func (r *run) undone(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -70,6 +83,9 @@ func (r *run) start() error {
 		return wrap("identity", err)
 	}
 	b := build{tier: r.tier, identity: id, stdin: r.cmd.wantsStdin(), hasCgroup: r.group != nil}
+	if r.waiting {
+		b.late, b.stdin = true, true
+	}
 	for {
 		plan, err := newPlan(s, f, b)
 		if err != nil {
@@ -134,6 +150,9 @@ func (r *run) attempt() error {
 		if err := r.order(0, 0); err != nil {
 			return r.vanished(wrap("identity", err))
 		}
+	}
+	if r.waiting {
+		return r.awaitReady()
 	}
 	return r.awaitExec()
 }

@@ -1,17 +1,14 @@
 package sandbox
 
 import (
-	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/fs"
 	"github.com/jailrun/jailrun/limits"
 	"github.com/jailrun/jailrun/sandbox/prog"
-	"github.com/jailrun/jailrun/sandbox/seccomp"
 )
 
 // A Plan is a launch, worked out and not yet done. What it prints is what runs.
@@ -33,6 +30,9 @@ type Plan struct {
 	limits    Limits
 	stdinNull bool
 	runtime   *RuntimeReport
+	dir       string     // that is taken as current, "" if none can be
+	lateNotes int        // so many of the first notes are about limits that may come late
+	late      *lateSlots // of a plan for a pool; else nil
 }
 
 // mappedTree is a directory that must be shown through an id-mapped mount.
@@ -66,6 +66,7 @@ type build struct {
 	cwd       CWD  // overrides the choice, after a failed attempt
 	plain     bool // no overlay at all, after a failed attempt
 	hasCgroup bool
+	late      bool // the job's last steps come when it is taken from a pool
 }
 
 // newPlan works out a launch. It is pure: the same arguments give the same plan.
@@ -78,15 +79,20 @@ func newPlan(s *Spec, f *facts, b build) (*Plan, error) {
 			Flags:     namespaces,
 			FlagsText: "CLONE_NEWUSER|CLONE_NEWNS|CLONE_NEWPID|CLONE_NEWIPC|CLONE_NEWUTS|CLONE_NEWNET|CLONE_PIDFD",
 		},
-		identity: b.identity, tier: b.tier, stdinNull: !b.stdin,
+		identity: b.identity, tier: b.tier, stdinNull: !b.stdin, dir: f.dir,
 	}
 	p := pl.Program
-	pl.resolveLimits(s, b.tier)
+	pl.limits, pl.notes = resolveLimits(s, b.tier)
+	pl.lateNotes = len(pl.notes)
 	if err := pl.resolveRoot(s, f, b); err != nil {
 		return nil, err
 	}
 	io := pl.ioSlots()
 	first := append([]prog.Slot{prog.SlotStatus, prog.SlotCtl}, io.bound()...)
+	if b.late {
+		pl.late = &lateSlots{in: io.in, gate: p.Slot("go")}
+		first = append(first, pl.late.gate)
+	}
 	if b.identity.block {
 		first = append(first, p.Slot("block"))
 	}
@@ -121,6 +127,10 @@ func newPlan(s *Spec, f *facts, b build) (*Plan, error) {
 	pl.appendJobStart(io)
 	pl.appendLimits(rl, f)
 	pl.appendConfine(f)
+	if b.late {
+		pl.appendWait(io)
+		return pl, nil
+	}
 	return pl, pl.appendExec(s, io)
 }
 
@@ -168,25 +178,6 @@ func (pl *Plan) appendFork(f *facts, b build) {
 	pl.appendScrub(keep...)
 }
 
-// jobIO are the slots of the job's standard streams.
-type jobIO struct{ in, out, err prog.Slot }
-
-func (io jobIO) bound() []prog.Slot {
-	if io.in == 0 {
-		return []prog.Slot{io.out, io.err}
-	}
-	return []prog.Slot{io.in, io.out, io.err}
-}
-
-func (pl *Plan) ioSlots() jobIO {
-	var io jobIO
-	if !pl.stdinNull {
-		io.in = pl.Program.Slot("stdin")
-	}
-	io.out, io.err = pl.Program.Slot("stdout"), pl.Program.Slot("stderr")
-	return io
-}
-
 // appendJobStart resets the signals: the runner's dispositions and its mask of
 // the fork came along. CLONE_CLEAR_SIGHAND would keep what is ignored.
 func (pl *Plan) appendJobStart(jobIO) {
@@ -196,61 +187,6 @@ func (pl *Plan) appendJobStart(jobIO) {
 			Because("EINVAL for SIGKILL and SIGSTOP"),
 		prog.Call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, prog.Bits(unix.SIG_SETMASK, "SIG_SETMASK"), prog.Data(make([]byte, 8), "{}"), prog.Nil(), prog.Int(8)),
 	)
-}
-
-// appendExec adds the job's last steps.
-func (pl *Plan) appendExec(s *Spec, io jobIO) error {
-	p := pl.Program
-	add := func(steps ...prog.Step) { p.AddJob(prog.StageExec, steps...) }
-	argv, paths, err := s.command(pl)
-	if err != nil {
-		return err
-	}
-	bpf, err := seccomp.Filter(s.profile(), pl.watchesMemory())
-	if err != nil {
-		return fmt.Errorf("seccomp: %w", err)
-	}
-	add(prog.Chdir(pl.workdir(s)))
-	in := io.in
-	if in == 0 {
-		in = p.Slot("null")
-		add(prog.Open("/dev/null", unix.O_RDONLY, "O_RDONLY", 0, in))
-	}
-	fds := [3]prog.Slot{p.Slot("0"), p.Slot("1"), p.Slot("2")}
-	for i, from := range [3]prog.Slot{in, io.out, io.err} {
-		add(prog.Dup(from, i, 0, "0").Save(fds[i]))
-	}
-	add(
-		prog.Call("read", unix.SYS_READ, prog.Fd(prog.SlotGate), prog.Data(make([]byte, 8), "gate"), prog.Int(8)).Want(8).
-			Because("init has given up its own rights"),
-		prog.KeepOnly(fds[0], fds[1], fds[2], prog.SlotStatus),
-		prog.Stamp(stampGo),
-	)
-	if bpf != nil {
-		add(loadFilter(bpf, s.profile()).Because("last: every later call must be one the job may make"))
-		pl.walls = append(pl.walls, Wall{Name: "seccomp", Profile: s.profile()})
-	}
-	env := s.environment()
-	if pl.runtime = s.fitRuntime(&pl.limits); pl.runtime != nil {
-		env = append(slices.Clone(env), pl.runtime.Env...)
-	}
-	for i, path := range paths {
-		step := prog.Call("execve", unix.SYS_EXECVE, prog.Str(path), prog.Strings(argv, ""), prog.Strings(env, envText(env)))
-		if i < len(paths)-1 {
-			step = step.Search()
-		}
-		add(step)
-	}
-	return nil
-}
-
-// envText prints an environment without its values.
-func envText(env []string) string {
-	names := make([]string, len(env))
-	for i, kv := range env {
-		names[i], _, _ = strings.Cut(kv, "=")
-	}
-	return "[" + strings.Join(names, "=… ") + "=…]"
 }
 
 // rlimits completes the asked rlimits with those that follow from other limits.
@@ -267,9 +203,10 @@ func (pl *Plan) rlimits(f *facts) ([limits.Resources]unix.Rlimit, error) {
 	return rl, err
 }
 
-// resolveLimits applies the defaults that CLI.md states.
-func (pl *Plan) resolveLimits(s *Spec, tier Tier) {
-	l := s.Limits
+// resolveLimits applies the defaults that CLI.md states, and returns what is to
+// be said of them.
+func resolveLimits(s *Spec, tier Tier) (l Limits, notes []string) {
+	l = s.Limits
 	if l.Pids == 0 {
 		l.Pids = DefaultPids
 	}
@@ -284,13 +221,13 @@ func (pl *Plan) resolveLimits(s *Spec, tier Tier) {
 	}
 	if l.Wall == 0 && l.CPUTime > 0 {
 		l.Wall = 3*l.CPUTime + 1e9
-		pl.notes = append(pl.notes, "wall limit "+l.Wall.String()+": 3 × the CPU time limit + 1 s")
+		notes = append(notes, "wall limit "+l.Wall.String()+": 3 × the CPU time limit + 1 s")
 	}
 	if l.Wall == 0 && tier == TierWatchdog && (l.Memory > 0 || l.CPU > 0) {
 		l.Wall = 3600e9
-		pl.notes = append(pl.notes, "wall limit 1h: the watchdog does not watch longer unasked")
+		notes = append(notes, "wall limit 1h: the watchdog does not watch longer unasked")
 	}
-	pl.limits = l
+	return l, notes
 }
 
 // watchesMemory says whether the watchdog holds the memory limit. What a memfd

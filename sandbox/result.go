@@ -173,7 +173,10 @@ type Wall struct {
 type Startup struct {
 	// Scope is what the user's systemd manager took to make a scope for this
 	// process, in the first run of it that needed one; it is part of Clone.
-	Scope   time.Duration `json:"scope_ns,omitempty"`
+	Scope time.Duration `json:"scope_ns,omitempty"`
+	// Pooled: a pool had prepared the sandbox before the start. Group, Clone and
+	// Root are times of that preparation; Confine is what the start still took.
+	Pooled  bool          `json:"pooled,omitempty"`
 	Group   time.Duration `json:"group_ns"`
 	Clone   time.Duration `json:"clone_ns"` // with all that the runner prepares before it
 	Root    time.Duration `json:"root_ns"`

@@ -34,7 +34,10 @@ type run struct {
 
 	hold hold
 
-	status, ctl int // our ends; -1 once closed
+	status, ctl int   // our ends; -1 once closed
+	gate        int   // our end of the socket on which a prepared job waits; -1 for none
+	waiting     bool  // for its job, in a pool
+	pool        *Pool // that prepared it, and ends it; else nil
 	jobEnds     []int
 	wakeLock    sync.Mutex
 	wake        int // eventfd: something changed that the loop must look at
@@ -62,7 +65,7 @@ type run struct {
 // descriptors makes the channels of a launch and names those that init gets.
 func (r *run) descriptors() ([]prog.Binding, error) {
 	p := r.plan.Program
-	r.status, r.ctl = -1, -1
+	r.status, r.ctl, r.gate = -1, -1, -1
 	var binds []prog.Binding
 	give := func(s prog.Slot, fd int) {
 		binds = append(binds, prog.Binding{Slot: s, Fd: fd})
@@ -83,6 +86,14 @@ func (r *run) descriptors() ([]prog.Binding, error) {
 	give(prog.SlotCtl, pair[1])
 	r.ctl = pair[0]
 	r.undo.add(r.closeCtl)
+	if late := r.plan.late; late != nil {
+		if pair, err = socketpair(); err != nil {
+			return nil, err
+		}
+		give(late.gate, pair[1])
+		r.gate = pair[0]
+		r.undo.add(func() error { return r.closeFd(&r.gate) })
+	}
 	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return nil, os.NewSyscallError("eventfd", err)
@@ -143,7 +154,7 @@ func (r *run) awaitExec() error {
 	stop := context.AfterFunc(r.ctx, r.poke)
 	r.undo.add(func() error { stop(); return nil })
 	canceled := false
-	for {
+	for ended := false; !ended; {
 		fds := []unix.PollFd{{Fd: int32(r.status), Events: unix.POLLIN}, {Fd: int32(r.wake), Events: unix.POLLIN}}
 		if err := poll(fds, -1); err != nil {
 			return wrap("clone", err)
@@ -157,16 +168,9 @@ func (r *run) awaitExec() error {
 		if fds[0].Revents == 0 {
 			continue
 		}
-		var buf [64]byte
-		n, err := unix.Read(r.status, buf[:])
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return wrap("clone", os.NewSyscallError("read", err))
-		}
-		if n > 0 {
-			return r.launchFailed(buf[:n])
-		}
-		if n == 0 && err == nil {
-			break
+		var err error
+		if ended, err = r.readStatus(); err != nil {
+			return err
 		}
 	}
 	_ = r.closeFd(&r.status)
@@ -178,6 +182,22 @@ func (r *run) awaitExec() error {
 	r.event("exec", "the job runs", limits.Now()-r.began)
 	r.cmd.live.Store(r)
 	return nil
+}
+
+// readStatus reads the status pipe, and reports its end or the failure that
+// stands there.
+func (r *run) readStatus() (ended bool, err error) {
+	var buf [64]byte
+	n, err := unix.Read(r.status, buf[:])
+	switch {
+	case errors.Is(err, unix.EINTR):
+		return false, nil
+	case err != nil:
+		return false, wrap("clone", os.NewSyscallError("read", err))
+	case n > 0:
+		return false, r.launchFailed(buf[:n])
+	}
+	return true, nil
 }
 
 // launchFailed turns the message of a failed step into an error.

@@ -14,8 +14,11 @@ import (
 func TestStageTimes(t *testing.T) {
 	t.Parallel()
 	marks := []prog.Mark{
-		{Stage: prog.StageIdentity, At: 130}, {Stage: prog.StageRoot, At: 140}, {Stage: prog.StageScrub, At: 170},
-		{InJob: true, Stage: prog.StageLimits, At: 180}, {InJob: true, Stage: prog.StageExec, At: 190},
+		{Stage: prog.StageIdentity, At: 130},
+		{Stage: prog.StageRoot, At: 140},
+		{Stage: prog.StageScrub, At: 170},
+		{InJob: true, Stage: prog.StageLimits, At: 180},
+		{InJob: true, Stage: prog.StageExec, At: 190},
 	}
 	assert.Equal(t, []StageTime{
 		{"runner", "prepare", 0, 10},

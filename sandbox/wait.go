@@ -127,7 +127,9 @@ func (r *run) ready(files []*os.File) {
 			r.sysvShm = f
 		}
 	}
-	r.watch = newWatch(r)
+	if !r.waiting {
+		r.watch = newWatch(r)
+	}
 }
 
 func receivedFiles(oob []byte) []*os.File {

@@ -42,6 +42,8 @@ type head struct {
 	nInit     uint32
 	nJob      uint32
 	calls     *call // init's list, the job's behind it
+	late      *call // the job's further list, written while it waits for it
+	nLate     uint32
 	nBound    uint32
 	bound     [maxSlots]uint8 // slots of the descriptors that come with a spawner's request
 	child     uintptr         // in a spawner: struct sigaction of SIG_DFL for SIGCHLD, else 0
@@ -258,7 +260,7 @@ func (p *Program) size() (uintptr, error) {
 			}
 		}
 	}
-	if n > maxArena {
+	if n += uintptr(p.Room); n > maxArena {
 		return 0, ErrTooBig
 	}
 	return n, nil

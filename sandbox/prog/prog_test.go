@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -58,7 +59,7 @@ type launched struct {
 	status, ctl, out *os.File
 }
 
-func start(t *testing.T, p *prog.Program, out prog.Slot) launched {
+func start(t *testing.T, p *prog.Program, out prog.Slot, more ...prog.Binding) launched {
 	t.Helper()
 	sr, sw, err := os.Pipe()
 	require.NoError(t, err)
@@ -66,9 +67,8 @@ func start(t *testing.T, p *prog.Program, out prog.Slot) launched {
 	require.NoError(t, err)
 	ctl, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
-	proc, err := p.Start([]prog.Binding{
-		{Slot: prog.SlotStatus, Fd: int(sw.Fd())}, {Slot: prog.SlotCtl, Fd: ctl[1]}, {Slot: out, Fd: int(ow.Fd())},
-	})
+	proc, err := p.Start(append(more,
+		prog.Binding{Slot: prog.SlotStatus, Fd: int(sw.Fd())}, prog.Binding{Slot: prog.SlotCtl, Fd: ctl[1]}, prog.Binding{Slot: out, Fd: int(ow.Fd())}))
 	require.NoError(t, err)
 	sw.Close()
 	ow.Close()
@@ -135,5 +135,49 @@ func TestMany(t *testing.T) {
 		status, _, r := l.end(t)
 		require.Empty(t, status)
 		require.Zero(t, r.Exit.Status)
+	}
+}
+
+// TestLateSteps: a job that waits takes the steps that it is given then, and
+// ends when nobody gives it any.
+func TestLateSteps(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		path string
+		give bool
+	}{{"given", "/bin/sh", true}, {"failing", "/no/such/program", true}, {"left", "", false}} {
+		t.Run(c.name, func(t *testing.T) {
+			p := minimal("/unused")
+			in := p.Slot("go")
+			p.Room = 4096
+			p.Job[len(p.Job)-1] = prog.Await(in)
+			r, w, err := os.Pipe()
+			require.NoError(t, err)
+			l := start(t, p, p.SlotNamed("stdout"), prog.Binding{Slot: in, Fd: int(r.Fd())})
+			r.Close()
+			argv := []string{"sh", "-c", "echo $0 $X", "late"}
+			steps := []prog.Step{prog.Call("execve", unix.SYS_EXECVE, prog.Str(c.path), prog.Strings(argv, ""), prog.Strings([]string{"X=y"}, ""))}
+			if c.give {
+				require.ErrorIs(t, l.Give([]prog.Step{prog.Chdir(strings.Repeat("/", 10000))}), prog.ErrNoRoom)
+				require.NoError(t, l.Give(steps))
+				_, err = w.Write([]byte{1})
+				require.NoError(t, err)
+			}
+			w.Close()
+			status, out, report := l.end(t)
+			require.NotNil(t, report.Exit)
+			switch c.name {
+			case "given":
+				require.Empty(t, status)
+				require.Equal(t, "late y\n", out)
+			case "failing":
+				f, err := prog.ParseFailure([]byte(status))
+				require.NoError(t, err)
+				require.Equal(t, prog.Failure{InJob: true, Index: len(p.Job), Errno: unix.ENOENT}, f)
+			case "left":
+				require.Equal(t, 1, report.Exit.Status.ExitStatus())
+				require.Empty(t, out)
+			}
+		})
 	}
 }

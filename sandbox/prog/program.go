@@ -15,6 +15,7 @@ type Program struct {
 	FlagsText string // how Flags print
 	Init      []Step
 	Job       []Step
+	Room      int // bytes kept free for Process.Give
 
 	names []string // of the slots from slotFirstFree on
 }

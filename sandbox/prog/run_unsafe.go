@@ -100,6 +100,11 @@ func interpret(h *head) {
 			errno = scrub(&h.kept)
 		case opReap:
 			reap(h)
+		case opAwait:
+			await(h, c)
+			c = (*call)(unsafe.Add(unsafe.Pointer(h.late), -int(unsafe.Sizeof(call{}))))
+			n = h.nLate + 1
+			continue
 		case opFork:
 			r, errno = cloneJob(h)
 			if errno == 0 && r == 0 {
@@ -143,6 +148,25 @@ func interpret(h *head) {
 func ignored(c *call, errno syscall.Errno) bool {
 	e := uint16(errno)
 	return e == c.ignore[0] || e == c.ignore[1] || e == c.ignore[2]
+}
+
+// await waits for a byte from the runner. Its end of file ends the job.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func await(h *head, c *call) {
+	var b byte
+	from := *(*int64)(unsafe.Add(unsafe.Pointer(&h.slot), c.arg[0]*8))
+	for {
+		n, _, errno := syscall.RawSyscall6(unix.SYS_READ, uintptr(from), uintptr(unsafe.Pointer(&b)), 1, 0, 0, 0)
+		if n == 1 && errno == 0 {
+			return
+		}
+		if errno != syscall.EINTR {
+			exit(1)
+		}
+	}
 }
 
 // perform makes the system call of c, as often as its loop says.

@@ -157,6 +157,7 @@ const (
 	opSendFds                  // arg0: bit mask of slots to send with a Ready message
 	opScrub                    // unmap all but the program, its table and the stack
 	opReap                     // the loop of pid 1; never returns
+	opAwait                    // arg0: slot to read a byte from, before the late steps
 )
 
 // Search marks one of several candidates for execve: when its program does not
