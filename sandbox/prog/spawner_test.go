@@ -13,6 +13,18 @@ import (
 	"github.com/jailrun/jailrun/sandbox/prog"
 )
 
+// startHeld starts a minimal program whose job goes on when let is called.
+func startHeld(t *testing.T, p *prog.Program) (l launched, let func()) {
+	t.Helper()
+	hold := p.Slot("hold")
+	p.Job = append([]prog.Step{prog.Call("read", unix.SYS_READ, prog.Fd(hold), prog.Data(make([]byte, 8), "word"), prog.Int(8))}, p.Job...)
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	l = start(t, p, p.SlotNamed("stdout"), prog.Binding{Slot: hold, Fd: int(r.Fd())})
+	r.Close()
+	return l, func() { w.Close() }
+}
+
 // TestSpawner launches from a process with a big heap.
 func TestSpawner(t *testing.T) {
 	heap := make([]byte, 2*prog.BigProcess)
@@ -21,9 +33,10 @@ func TestSpawner(t *testing.T) {
 	}
 	for range 20 {
 		p := minimal("/bin/sh", "-c", "echo $PPID $(id -u); exit 3")
-		l := start(t, p, p.SlotNamed("stdout"))
+		l, let := startHeld(t, p)
 		stat, err := os.ReadFile("/proc/" + itoa(l.Pid) + "/stat")
 		require.NoError(t, err)
+		let()
 		parent := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+2:]))[1]
 		comm, err := os.ReadFile("/proc/" + parent + "/comm")
 		require.NoError(t, err)
@@ -47,9 +60,10 @@ func TestSpawnerStanding(t *testing.T) {
 	// launch returns the spawner of a launch and its NoNewPrivs.
 	launch := func() (parent, line string) {
 		p := minimal("/bin/sh", "-c", "grep NoNewPrivs /proc/self/status")
-		l := start(t, p, p.SlotNamed("stdout"))
+		l, let := startHeld(t, p)
 		stat, err := os.ReadFile("/proc/" + itoa(l.Pid) + "/stat")
 		require.NoError(t, err)
+		let()
 		parent = strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+2:]))[1]
 		status, line, _ := l.end(t)
 		require.Empty(t, status)
