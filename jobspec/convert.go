@@ -1,0 +1,297 @@
+package jobspec
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	iofs "io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/jailrun/jailrun/limits"
+	"github.com/jailrun/jailrun/sandbox"
+)
+
+// defaultOutput bounds what is taken of a job's output where nothing else is
+// said: a batch keeps it until it is judged.
+const defaultOutput = 64 * limits.MiB
+
+// Spec is the job as the sandbox takes it. Inputs, which come from other jobs,
+// are not in it.
+func (i *Instance) Spec(o Options) (sandbox.Spec, error) {
+	s, err := i.Flags.spec(o)
+	s.Args = i.Run
+	return s, err
+}
+
+// Spec is the side as the sandbox takes it. The directory of the job file is
+// shown to a side only if it says so.
+func (s *Side) Spec(o Options) (sandbox.Spec, error) {
+	spec, err := s.Flags.spec(o)
+	spec.Args = s.Run
+	if s.CWD == "" {
+		spec.CWD = sandbox.CWDNone
+	}
+	return spec, err
+}
+
+// Over returns the flags with those of base where f has none.
+func (f Flags) Over(base Flags) Flags {
+	overlay(&f, &base)
+	return f
+}
+
+// spec converts the flags. Its errors name the field, the value and the fix.
+func (f *Flags) spec(o Options) (sandbox.Spec, error) {
+	var s sandbox.Spec
+	if f.Preset == "judge" {
+		s.Map.Mode, s.Seccomp, s.CWD = "auto", "judge", sandbox.CWDReadOnly
+		s.Limits.Pids, s.Limits.Output, s.Limits.RequireCgroup = 64, 64*limits.MiB, true
+	}
+	if err := f.limits(&s.Limits); err != nil {
+		return s, err
+	}
+	f.identity(&s)
+	for _, step := range [...]func(*sandbox.Spec, Options) error{f.confine, f.directories, f.contents, f.environment} {
+		if err := step(&s, o); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+func (f *Flags) limits(l *sandbox.Limits) error {
+	set(&l.Memory, f.Mem)
+	set(&l.Swap, f.Swap)
+	set(&l.CPU, f.CPU)
+	if f.CPUSet != nil {
+		l.CPUs = string(*f.CPUSet)
+	}
+	set(&l.Weight, f.CPUWeight)
+	set(&l.Pids, f.Pids)
+	set(&l.CPUTime, f.CPUTime)
+	set(&l.Wall, f.Wall)
+	set(&l.Grace, f.Grace)
+	set(&l.Output, f.Output)
+	set(&l.Disk, f.Disk)
+	set(&l.Inodes, f.Inodes)
+	l.TruncateOutput = f.OnOutput == "truncate"
+	if f.NoFile != nil {
+		n := uint64(*f.NoFile)
+		l.Rlimits.NoFile = &n
+	}
+	r := &l.Rlimits
+	r.FSize, r.Stack, r.AS = (*limits.Size)(f.FSize), (*limits.Size)(f.Stack), (*limits.Size)(f.AS)
+	r.MemLock, r.Core = (*limits.Size)(f.MemLock), (*limits.Size)(f.Core)
+	if f.Preset == "judge" && r.Stack == nil && l.Memory > 0 {
+		r.Stack = &l.Memory
+	}
+	if f.Require == "cgroup" {
+		l.RequireCgroup = true
+	}
+	if l.Output == 0 {
+		l.Output = defaultOutput
+	}
+	if l.Swap > 0 && l.Memory == 0 {
+		return errors.New("swap: needs mem, on top of which it comes")
+	}
+	return nil
+}
+
+// set puts a value that was given into its field.
+func set[T, F ~int | ~int64 | ~uint64 | ~uint32](to *T, from *F) {
+	if from != nil {
+		*to = T(*from)
+	}
+}
+
+func (f *Flags) identity(s *sandbox.Spec) {
+	for _, x := range [...]struct {
+		to   *string
+		from string
+	}{{&s.Map.Mode, f.Map}, {&s.User, f.User}, {&s.Hostname, f.Hostname}, {&s.Seccomp, f.Seccomp}, {&s.Workdir, f.Workdir}} {
+		if x.from != "" {
+			*x.to = x.from
+		}
+	}
+	s.AllowMissing = f.AllowMissing
+	s.ReadOnlyRoot = f.RORoot != nil && *f.RORoot
+}
+
+// confine refuses what gives up a protection.
+func (f *Flags) confine(s *sandbox.Spec, _ Options) error {
+	switch {
+	case s.Seccomp == "none":
+		return fmt.Errorf("seccomp: none gives up the filter; that needs --unsafe %s, which stands on a command line or nowhere", sandbox.UnsafeNoSeccomp)
+	case strings.ContainsAny(s.Seccomp, "/."):
+		return fmt.Errorf("seccomp: %s: a job file names a profile of jailrun's own", quote(s.Seccomp))
+	case f.Workdir != "" && f.Workdir[0] != '/':
+		return fmt.Errorf("workdir: %s does not start with /; it is a directory inside", quote(f.Workdir))
+	}
+	return nil
+}
+
+var errNoHost = errors.New("directories cannot be shown here")
+
+func resolve(o Options, name string, write bool) (string, error) {
+	if o.Host == nil {
+		return "", errNoHost
+	}
+	return o.Host.Resolve(name, write)
+}
+
+// directories sets what the job sees of the host.
+func (f *Flags) directories(s *sandbox.Spec, o Options) (err error) {
+	switch f.CWD {
+	case "cow":
+		s.CWD = sandbox.CWDCopy
+	case "ro":
+		s.CWD = sandbox.CWDReadOnly
+	case "rw":
+		s.CWD = sandbox.CWDWritable
+	case "none":
+		s.CWD = sandbox.CWDNone
+	}
+	dir := f.Dir
+	if dir == "" {
+		dir = "."
+	}
+	if o.Host != nil {
+		if s.Dir, err = resolve(o, dir, f.CWD == "rw"); err != nil {
+			return fmt.Errorf("cwd: %s: %w", quote(dir), err)
+		}
+	}
+	if f.Rootfs != "" && f.Rootfs != "host" {
+		if s.Rootfs, err = resolve(o, f.Rootfs, false); err != nil {
+			return fmt.Errorf("rootfs: %s: %w", quote(f.Rootfs), err)
+		}
+	}
+	for _, b := range f.Bind {
+		src, err := resolve(o, b.Source, b.Writable)
+		if b.Optional && errors.Is(err, iofs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("bind: %s: %w", quote(b.Source), err)
+		}
+		target := b.Target
+		if target == "" {
+			target = src
+		}
+		s.Binds = append(s.Binds, sandbox.Bind{Source: src, Target: target, Writable: b.Writable, NoExec: b.NoExec})
+	}
+	for _, t := range f.Tmpfs {
+		x := sandbox.Tmpfs{Target: t.Target}
+		set(&x.Size, t.Size)
+		s.Tmpfs = append(s.Tmpfs, x)
+	}
+	return nil
+}
+
+// contents sets the small files of the root.
+func (f *Flags) contents(s *sandbox.Spec, o Options) error {
+	for _, target := range slices.Sorted(maps.Keys(f.File)) {
+		text := f.File[target]
+		if !strings.HasPrefix(target, "/") {
+			return fmt.Errorf("file: %s does not start with /", quote(target))
+		}
+		content := []byte(text)
+		if name, isName := strings.CutPrefix(text, "@"); isName {
+			content = []byte(name)
+			if !strings.HasPrefix(name, "@") {
+				var err error
+				if content, err = o.ReadFile(name); err != nil {
+					return fmt.Errorf("file: %s: %w", quote(target), err)
+				}
+			}
+		}
+		s.Files = append(s.Files, sandbox.File{Target: target, Content: content})
+	}
+	return nil
+}
+
+func (f *Flags) environment(s *sandbox.Spec, o Options) error {
+	var more []string
+	for _, name := range f.EnvFile {
+		content, err := o.ReadFile(name)
+		if err != nil {
+			return fmt.Errorf("env-file: %w", err)
+		}
+		for n, line := range strings.Split(string(content), "\n") {
+			line = strings.TrimSuffix(line, "\r")
+			if trimmed := strings.TrimLeft(line, " \t"); trimmed == "" || trimmed[0] == '#' {
+				continue
+			}
+			if k, _, ok := strings.Cut(line, "="); !ok || k == "" || strings.IndexByte(line, 0) >= 0 {
+				return fmt.Errorf("env-file: %s:%d: want K=V; a job file never reads the caller's environment", quote(name), n+1)
+			}
+			more = append(more, line)
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(f.Env)) {
+		if strings.Contains(k, "=") {
+			return fmt.Errorf("env: %s: the name of a variable holds no =", quote(k))
+		}
+		more = append(more, k+"="+f.Env[k])
+	}
+	switch {
+	case f.ClearEnv != nil && *f.ClearEnv:
+		s.Env = append([]string{}, more...)
+	case len(more) > 0:
+		s.Env = append(sandbox.DefaultEnv(), more...)
+	}
+	return nil
+}
+
+// ReadFile reads a file beside the job file that is held in memory.
+func (o Options) ReadFile(name string) ([]byte, error) {
+	const most = 16 * limits.MiB
+	clean := strings.TrimPrefix(name, "./")
+	if !iofs.ValidPath(clean) {
+		return nil, fmt.Errorf("%s does not lie below the directory of the job file", quote(name))
+	}
+	f, err := o.FS.Open(clean)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", quote(name), underlying(err))
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
+	if err == nil && len(data) > int(most) {
+		err = fmt.Errorf("%s is more than %s; show a large file with bind", quote(name), most.Human())
+	}
+	return data, err
+}
+
+// Place is where a relative place of inputs and outputs lies inside: in the
+// first directory of the job.
+func (i *Instance) Place(place string) string { return inside(place, i.workdir()) }
+
+// Place is the same for a side.
+func (s *Side) Place(place string) string {
+	if s.Workdir != "" {
+		return inside(place, s.Workdir)
+	}
+	if s.CWD != "" && s.CWD != "none" {
+		return inside(place, sandbox.WorkDir)
+	}
+	return inside(place, sandbox.Home)
+}
+
+func inside(place, dir string) string {
+	if path.IsAbs(place) {
+		return path.Clean(place)
+	}
+	return path.Join(dir, place)
+}
+
+func (i *Instance) workdir() string {
+	switch {
+	case i.Workdir != "":
+		return i.Workdir
+	case i.CWD == "none":
+		return sandbox.Home
+	}
+	return sandbox.WorkDir
+}

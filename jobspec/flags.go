@@ -1,0 +1,129 @@
+package jobspec
+
+import "errors"
+
+// Flags are the fields that the flags of `jailrun run` have, by the same names
+// and in the same units.
+type Flags struct {
+	Mem       *Memory   `yaml:"mem" doc:"memory of the whole tree"`
+	Swap      *Size     `yaml:"swap" doc:"swap on top of mem (default 0)"`
+	CPU       *CPU      `yaml:"cpu" doc:"CPU bandwidth: 20% or 0.2 is a fifth of one CPU"`
+	CPUSet    *CPUList  `yaml:"cpuset" doc:"CPUs that may be used, as 0-3,5"`
+	CPUWeight *Weight   `yaml:"cpu-weight" doc:"share under contention, 1 to 10000"`
+	Pids      *Pids     `yaml:"pids" doc:"processes and threads of the job (default 512), or none"`
+	CPUTime   *Duration `yaml:"cpu-time" doc:"CPU time of the whole tree; wall becomes 3 × it + 1s if not given"`
+	Wall      *Duration `yaml:"wall" doc:"wall clock, until the main process ends"`
+	Grace     *Grace    `yaml:"grace" doc:"SIGTERM first, SIGKILL after this (default 0)"`
+	Output    *Bound    `yaml:"output" doc:"bytes of stdout and stderr taken (default 64m)"`
+	OnOutput  OnOutput  `yaml:"on-output" doc:"what output does (default kill)"`
+	Disk      *Bound    `yaml:"disk" doc:"all writable areas together (default 512m)"`
+	Inodes    *Inodes   `yaml:"inodes" doc:"files in all writable areas (default 128k)"`
+	NoFile    *Files    `yaml:"nofile" doc:"descriptors of one process (default 1024)"`
+	FSize     *Size     `yaml:"fsize" doc:"largest file a process may write"`
+	Stack     *Size     `yaml:"stack" doc:"stack of a process (default 8m)"`
+	AS        *Size     `yaml:"as" doc:"address space of a process; breaks Go, the JVM and Node"`
+	MemLock   *Size     `yaml:"memlock" doc:"locked memory of a process (default 64k)"`
+	Core      *Size     `yaml:"core" doc:"core file of a process (default none)"`
+	Require   Require   `yaml:"require" doc:"refuse the watchdog tier"`
+
+	Rootfs  string            `yaml:"rootfs" doc:"the root: host (default), or a directory beside this file"`
+	RORoot  *bool             `yaml:"ro-root" doc:"no writable layer on the root"`
+	Bind    []Bind            `yaml:"bind" doc:"files and directories shown inside: SRC[:DST][:OPTS], or fields"`
+	Tmpfs   []Tmpfs           `yaml:"tmpfs" doc:"empty writable directories: DST[:SIZE]"`
+	File    map[string]string `yaml:"file" doc:"place inside: text of a file there; @NAME takes a file's content, @@ is a text that starts with @"`
+	CWD     CWD               `yaml:"cwd" doc:"how the directory of this file is seen inside as /work (default cow; none for a job with an answer or a cache)"`
+	Dir     string            `yaml:"dir" doc:"the directory to be seen instead, beside this file (flag -C)"`
+	Workdir string            `yaml:"workdir" doc:"first working directory inside"`
+
+	Map          string  `yaml:"map" doc:"user and group ids of the job: self (default), auto, or ranges IN:OUT:N"`
+	User         string  `yaml:"user" doc:"who the job is inside: UID[:GID], or caller"`
+	Hostname     string  `yaml:"hostname" doc:"name of the machine inside (default jail)"`
+	Net          Net     `yaml:"net" doc:"network: none (default)"`
+	Seccomp      string  `yaml:"seccomp" doc:"system call filter: default, judge, strict"`
+	AllowMissing Names   `yaml:"allow-missing" doc:"walls of the confinement that this host may lack"`
+	Preset       Preset  `yaml:"preset" doc:"judge: map auto, seccomp judge, cwd ro, stack = mem, pids 64, output 64m, require cgroup; other fields win"`
+	Runtime      Runtime `yaml:"runtime" doc:"fit a language runtime to the limits"`
+
+	Env      map[string]string `yaml:"env" doc:"variables of the job; nothing of the caller's is passed"`
+	EnvFile  Names             `yaml:"env-file" doc:"files beside this one with K=V a line"`
+	ClearEnv *bool             `yaml:"clear-env" doc:"start from no variables at all"`
+}
+
+// A Bind shows a file or directory inside. Sources lie beside the job file, or
+// where the command line allows it.
+type Bind struct {
+	Source   string `yaml:"src" doc:"outside"`
+	Target   string `yaml:"dst" doc:"inside, absolute (default: as outside)"`
+	Writable bool   `yaml:"rw" doc:"may be written; the command line must allow it"`
+	NoExec   bool   `yaml:"noexec" doc:"nothing in it can be executed"`
+	Optional bool   `yaml:"optional" doc:"may be missing"`
+}
+
+// A Tmpfs is an empty writable directory.
+type Tmpfs struct {
+	Target string `yaml:"dst" doc:"inside, absolute"`
+	Size   *Bound `yaml:"size" doc:"at most disk"`
+}
+
+// OnOutput is what the output limit does.
+type OnOutput string
+
+func (o *OnOutput) parse(text string) (err error) {
+	*(*string)(o), err = choose(text, o.words()...)
+	return err
+}
+
+func (*OnOutput) words() []string { return []string{"kill", "truncate"} }
+
+// Require is what must hold the limits.
+type Require string
+
+func (r *Require) parse(text string) (err error) {
+	*(*string)(r), err = choose(text, r.words()...)
+	return err
+}
+
+func (*Require) words() []string { return []string{"cgroup"} }
+
+// CWD is how the directory is seen.
+type CWD string
+
+func (c *CWD) parse(text string) (err error) {
+	*(*string)(c), err = choose(text, c.words()...)
+	return err
+}
+
+func (*CWD) words() []string { return []string{"cow", "ro", "rw", "none"} }
+
+// Preset names a set of defaults.
+type Preset string
+
+func (p *Preset) parse(text string) (err error) {
+	*(*string)(p), err = choose(text, p.words()...)
+	return err
+}
+
+func (*Preset) words() []string { return []string{"judge"} }
+
+// Runtime names a language runtime.
+type Runtime string
+
+func (r *Runtime) parse(text string) (err error) {
+	*(*string)(r), err = choose(text, r.words()...)
+	return err
+}
+
+func (*Runtime) words() []string { return []string{"none"} }
+
+// Net is the job's network.
+type Net string
+
+func (n *Net) parse(text string) (err error) {
+	if text == "host" {
+		return errors.New("the host's network needs --unsafe net-host, which stands on a command line or nowhere")
+	}
+	*(*string)(n), err = choose(text, n.words()...)
+	return err
+}
+
+func (*Net) words() []string { return []string{"none"} }
