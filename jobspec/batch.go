@@ -1,7 +1,6 @@
 package jobspec
 
 import (
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -234,6 +233,3 @@ func (l *loader) failAt(e *entry, field, format string, a ...any) {
 	}
 	l.errs.add(e.src.at(e.at, path, format, a...))
 }
-
-// where is the place of a job's name, for messages.
-func (i *Instance) where() string { return fmt.Sprintf("%s:%d", i.entry.src.name, i.entry.at.Line) }

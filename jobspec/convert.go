@@ -64,7 +64,11 @@ func (f *Flags) spec(o Options) (sandbox.Spec, error) {
 
 func (f *Flags) limits(l *sandbox.Limits) error {
 	set(&l.Memory, f.Mem)
+	set(&l.MemoryHigh, f.MemHigh)
 	set(&l.Swap, f.Swap)
+	set(&l.IORead, f.IORead)
+	set(&l.IOWrite, f.IOWrite)
+	set(&l.IOWeight, f.IOWeight)
 	set(&l.CPU, f.CPU)
 	if f.CPUSet != nil {
 		l.CPUs = string(*f.CPUSet)
@@ -116,6 +120,7 @@ func (f *Flags) identity(s *sandbox.Spec) {
 			*x.to = x.from
 		}
 	}
+	s.Runtime = string(f.Runtime)
 	s.AllowMissing = f.AllowMissing
 	s.ReadOnlyRoot = f.RORoot != nil && *f.RORoot
 }

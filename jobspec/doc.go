@@ -25,7 +25,7 @@
 // answers lie) only take away.
 //
 // Decision: go.yaml.in/yaml/v3 parses, into its tree of nodes only, and the
-// decoder on top is ours. goccy/go-yaml reports columns of syntax errors
-// better, but unfolds aliases while it decodes and took four times as long for
-// 2000 jobs; a tree with alias nodes makes the bomb ours to count.
+// decoder on top is ours: a tree with alias nodes makes the bomb ours to count.
+// goccy/go-yaml has columns also in syntax errors, but took 2.6 times as long
+// and six times the memory to parse the same 2000 jobs (171 ms and 71 MB).
 package jobspec

@@ -1,11 +1,16 @@
 package jobspec
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/jailrun/jailrun/sandbox"
+)
 
 // Flags are the fields that the flags of `jailrun run` have, by the same names
 // and in the same units.
 type Flags struct {
 	Mem       *Memory   `yaml:"mem" doc:"memory of the whole tree"`
+	MemHigh   *Bound    `yaml:"mem-high" doc:"memory above which the job is slowed down, not killed (needs a delegated cgroup)"`
 	Swap      *Size     `yaml:"swap" doc:"swap on top of mem (default 0)"`
 	CPU       *CPU      `yaml:"cpu" doc:"CPU bandwidth: 20% or 0.2 is a fifth of one CPU"`
 	CPUSet    *CPUList  `yaml:"cpuset" doc:"CPUs that may be used, as 0-3,5"`
@@ -24,6 +29,9 @@ type Flags struct {
 	AS        *Size     `yaml:"as" doc:"address space of a process; breaks Go, the JVM and Node"`
 	MemLock   *Size     `yaml:"memlock" doc:"locked memory of a process (default 64k)"`
 	Core      *Size     `yaml:"core" doc:"core file of a process (default none)"`
+	IORead    *Rate     `yaml:"io-read" doc:"bytes a second from each block device, as 10m (needs a delegated cgroup)"`
+	IOWrite   *Rate     `yaml:"io-write" doc:"bytes a second to each block device"`
+	IOWeight  *Weight   `yaml:"io-weight" doc:"share of I/O under contention, 1 to 10000"`
 	Require   Require   `yaml:"require" doc:"refuse the watchdog tier"`
 
 	Rootfs  string            `yaml:"rootfs" doc:"the root: host (default), or a directory beside this file"`
@@ -43,6 +51,9 @@ type Flags struct {
 	AllowMissing Names   `yaml:"allow-missing" doc:"walls of the confinement that this host may lack"`
 	Preset       Preset  `yaml:"preset" doc:"judge: map auto, seccomp judge, cwd ro, stack = mem, pids 64, output 64m, require cgroup; other fields win"`
 	Runtime      Runtime `yaml:"runtime" doc:"fit a language runtime to the limits"`
+
+	Repeat *Repeats `yaml:"repeat" doc:"run so many times; the result sums up times and memory"`
+	Noise  *bool    `yaml:"noise" doc:"say in the result whether the machine disturbed the run"`
 
 	Env      map[string]string `yaml:"env" doc:"variables of the job; nothing of the caller's is passed"`
 	EnvFile  Names             `yaml:"env-file" doc:"files beside this one with K=V a line"`
@@ -113,7 +124,7 @@ func (r *Runtime) parse(text string) (err error) {
 	return err
 }
 
-func (*Runtime) words() []string { return []string{"none"} }
+func (*Runtime) words() []string { return sandbox.Runtimes[:] }
 
 // Net is the job's network.
 type Net string

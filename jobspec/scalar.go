@@ -31,6 +31,21 @@ func (b *Bound) parse(text string) error {
 	return err
 }
 
+// Rate is a size a second, as 10m or 10m/s.
+type Rate limits.Size
+
+func (r *Rate) parse(text string) error {
+	return (*Bound)(r).parse(strings.TrimSuffix(text, "/s"))
+}
+
+// Repeats is a number of runs.
+type Repeats int
+
+func (r *Repeats) parse(text string) (err error) {
+	*(*int)(r), err = count(text, 1_000_000)
+	return err
+}
+
 // Memory is a Size that a program can start in.
 type Memory limits.Size
 

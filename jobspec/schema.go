@@ -61,7 +61,7 @@ func (g *generator) of(t reflect.Type) object {
 	if s, ok := g.form(t); ok {
 		return s
 	}
-	if w, ok := reflect.New(t).Interface().(interface{ words() []string }); ok {
+	if w, ok := reflect.TypeAssert[interface{ words() []string }](reflect.New(t)); ok {
 		return object{"type": "string", "enum": w.words()}
 	}
 	switch t.Kind() {
@@ -98,6 +98,8 @@ func (g *generator) form(t reflect.Type) (object, bool) {
 	switch t {
 	case reflect.TypeFor[Size](), reflect.TypeFor[Bound](), reflect.TypeFor[Memory]():
 		return word(sizePattern, "64m", "1.5GiB"), true
+	case reflect.TypeFor[Rate]():
+		return word(`^[0-9]+(\.[0-9]+)? ?[kKmMgG]?([iI]?[bB])?(/s)?$|\$\{`, "10m"), true
 	case reflect.TypeFor[Duration](), reflect.TypeFor[Grace]():
 		return word(durationPattern, "2s", "500ms", 10), true
 	case reflect.TypeFor[CPU]():
@@ -106,7 +108,7 @@ func (g *generator) form(t reflect.Type) (object, bool) {
 		return word(`^([0-9]+|none)$|\$\{`, 64, "none"), true
 	case reflect.TypeFor[Inodes]():
 		return word(sizePattern, "10k"), true
-	case reflect.TypeFor[Files](), reflect.TypeFor[Weight](), reflect.TypeFor[Retries]():
+	case reflect.TypeFor[Files](), reflect.TypeFor[Weight](), reflect.TypeFor[Retries](), reflect.TypeFor[Repeats]():
 		return object{"type": "integer", "minimum": 0}, true
 	case reflect.TypeFor[CPUList]():
 		return word(`^[0-9,-]+$|\$\{`, "0-3,5"), true

@@ -3,8 +3,9 @@ package main
 // A command is a word that may stand where the program may.
 type command struct {
 	name       string
-	takesFlags bool // of run
-	sibling    bool // a program of its own, jailrun-NAME
+	takesFlags bool   // of run
+	sibling    bool   // a program of its own, jailrun-NAME
+	program    string // of the sibling whose program it is, "" its own
 	about      string
 }
 
@@ -19,9 +20,9 @@ var commands = [...]command{
 	{name: "completion", about: "print a completion script for bash, zsh or fish"},
 	{name: "help", about: "print help; help flags lists every flag"},
 	{name: "batch", sibling: true},
-	{name: "judge", sibling: true},
-	{name: "spec", sibling: true},
-	{name: "replay", sibling: true},
+	{name: "judge", sibling: true, program: "batch"},
+	{name: "spec", sibling: true, program: "batch"},
+	{name: "replay", sibling: true, program: "batch"},
 	{name: "image", sibling: true},
 	{name: "net", sibling: true},
 	{name: "seccomp", sibling: true},

@@ -11,13 +11,18 @@ import (
 )
 
 // runSibling becomes the program jailrun-NAME, or says why not. Nothing but
-// the error code comes back.
+// the error code comes back. A program of several commands knows by its
+// argv[0] which is meant.
 func runSibling(say *console, name string, args []string) int {
-	name = "jailrun-" + name
-	program, err := findSibling(name)
+	own := name
+	if c := findCommand(name); c.program != "" {
+		own = c.program
+	}
+	name, own = "jailrun-"+name, "jailrun-"+own
+	program, err := findSibling(own)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fail(say, name+" is not installed", "it belongs beside jailrun or into ../libexec/jailrun")
+		return fail(say, own+" is not installed", "it belongs beside jailrun or into ../libexec/jailrun")
 	case err != nil:
 		sayError(say, err)
 		return exitFailed
