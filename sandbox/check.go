@@ -36,7 +36,7 @@ func fieldError(field, value, format string, a ...any) error {
 // nothing but the Spec.
 func (s *Spec) check() error {
 	for _, c := range [...]func(*Spec) error{
-		checkArgs, checkEnv, checkHostname, checkSeccomp, checkUnsafe, checkAllowMissing, checkNet, checkTargets, checkLimits, checkRuntime,
+		checkArgs, checkEnv, checkHostname, checkSeccomp, checkUnsafe, checkWalls, checkNet, checkTargets, checkLimits, checkRuntime,
 	} {
 		if err := c(s); err != nil {
 			return err
@@ -100,18 +100,6 @@ func checkUnsafe(s *Spec) error {
 	for _, u := range s.Unsafe {
 		if !slices.Contains(unsafeNames[:], u) {
 			return fieldError("unsafe", u, "unknown, want %s", strings.Join(unsafeNames[:], ", "))
-		}
-	}
-	return nil
-}
-
-// waivable are the walls that a kernel may lack.
-var waivable = [...]string{"keyring", "time_namespace", "landlock"}
-
-func checkAllowMissing(s *Spec) error {
-	for _, w := range s.AllowMissing {
-		if !slices.Contains(waivable[:], w) {
-			return fieldError("allow-missing", w, "no wall of that name can be missing, want one of %s", strings.Join(waivable[:], ", "))
 		}
 	}
 	return nil

@@ -2,6 +2,9 @@ package sandbox
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -72,7 +75,7 @@ var rlimitNames = [limits.Resources]string{
 }
 
 // appendConfine adds the job's loss of rights.
-func (pl *Plan) appendConfine(f *facts) {
+func (pl *Plan) appendConfine(s *Spec, f *facts) error {
 	add := func(steps ...prog.Step) { pl.Program.AddJob(prog.StageConfine, steps...) }
 	add(prog.Call("umask", unix.SYS_UMASK, prog.Bits(0o022, "022")))
 	add(dropBounding(), prog.Prctl(unix.PR_SET_SECUREBITS, "PR_SET_SECUREBITS", prog.Bits(secureBits, secureBitsText)))
@@ -83,7 +86,15 @@ func (pl *Plan) appendConfine(f *facts) {
 			prog.Call("setresuid", unix.SYS_SETRESUID, prog.Int(u), prog.Int(u), prog.Int(u)),
 		)
 	}
-	if f.keys {
+	switch {
+	case f.keysErr != nil:
+		if err := pl.lack(s, WallKeyring, "cannot be told: "+f.keysErr.Error(), true); err != nil {
+			return err
+		}
+	case !f.keys:
+		pl.walls = append(pl.walls, Wall{Name: WallKeyring, Evidence: "this kernel has no keyrings"})
+	default:
+		pl.walls = append(pl.walls, Wall{Name: WallKeyring, Evidence: "an empty session keyring"})
 		add(prog.Call("keyctl", unix.SYS_KEYCTL, prog.Bits(unix.KEYCTL_JOIN_SESSION_KEYRING, "KEYCTL_JOIN_SESSION_KEYRING"), prog.Nil()).
 			Because("an empty keyring instead of the caller's"))
 	}
@@ -91,11 +102,7 @@ func (pl *Plan) appendConfine(f *facts) {
 		capset(0, "none"),
 		prog.Prctl(unix.PR_SET_NO_NEW_PRIVS, "PR_SET_NO_NEW_PRIVS", prog.Int(1)),
 	)
-	pl.walls = append(pl.walls, Wall{Name: "capabilities"}, Wall{Name: "securebits"}, Wall{Name: "no_new_privs"},
-		Wall{Name: "nested_namespaces"}, Wall{Name: "init"})
-	if f.keys {
-		pl.walls = append(pl.walls, Wall{Name: "keyring"})
-	}
+	return pl.appendLandlock(s, f)
 }
 
 func dropBounding() prog.Step {
@@ -117,7 +124,75 @@ func capset(mask uint32, text string) prog.Step {
 // loadFilter must be the last step before execve: every later call would have
 // to be allowed to the job as well.
 func loadFilter(bpf []byte, name string) prog.Step {
-	return prog.Call("seccomp", unix.SYS_SECCOMP, prog.Bits(1, "SECCOMP_SET_MODE_FILTER"), prog.Int(0), prog.Filter(bpf, name))
+	return setFilter(prog.Int(0), bpf, name)
+}
+
+// listenFilter is loadFilter with a listener, which is close-on-exec by itself.
+func listenFilter(bpf []byte, name string, to prog.Slot) prog.Step {
+	return setFilter(prog.Bits(unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, "SECCOMP_FILTER_FLAG_NEW_LISTENER"), bpf, name).Save(to)
+}
+
+func setFilter(flags prog.Arg, bpf []byte, name string) prog.Step {
+	return prog.Call("seccomp", unix.SYS_SECCOMP, prog.Bits(1, "SECCOMP_SET_MODE_FILTER"), flags, prog.Filter(bpf, name))
+}
+
+// filters are a run's filter and what is loaded of it.
+type filters struct {
+	meant    []byte // what every call is answered by; nil for none
+	loaded   []byte // with notifications, if listen
+	listen   bool
+	listener prog.Slot // if listen
+	record   bool
+}
+
+// chooseFilters works out the filter. unnamed leaves notifications out.
+func (pl *Plan) chooseFilters(s *Spec, unnamed bool) error {
+	bpf := s.Filter
+	if bpf == nil {
+		var err error
+		if bpf, err = seccomp.Filter(s.profile(), pl.watchesMemory()); err != nil {
+			return fmt.Errorf("seccomp: %w", err)
+		}
+	}
+	pl.filters = filters{meant: bpf, loaded: bpf, record: s.RecordCalls}
+	switch {
+	case bpf == nil || unnamed:
+	case s.RecordCalls:
+		pl.filters.loaded, pl.filters.listen = seccomp.Recording(bpf, sender)
+	default:
+		pl.filters.loaded, pl.filters.listen = seccomp.Naming(bpf, sender)
+	}
+	if s.RecordCalls && !pl.filters.listen {
+		return errors.New("seccomp: calls cannot be recorded without a filter that has a listener")
+	}
+	if pl.filters.listen {
+		pl.filters.listener = pl.Program.Slot("listener")
+	}
+	return nil
+}
+
+// loadFilters returns the steps that load the filter and pass its listener on.
+func (pl *Plan) loadFilters(s *Spec) []prog.Step {
+	const why = "last: every later call must be one the job may make"
+	f := &pl.filters
+	if f.meant == nil {
+		return nil
+	}
+	evidence := strconv.Itoa(len(f.meant)/8) + " instructions"
+	if seccomp.Kills(f.meant) {
+		evidence += ", some calls end the job"
+	}
+	if f.listen {
+		evidence += ", denied calls are named"
+	}
+	pl.walls = append(pl.walls, Wall{Name: "seccomp", Profile: s.profile(), Evidence: evidence})
+	if !f.listen {
+		return []prog.Step{loadFilter(f.loaded, s.profile()).Because(why)}
+	}
+	return []prog.Step{
+		listenFilter(f.loaded, s.profile(), f.listener).Because(why),
+		prog.SendListener(f.listener).Because("for the names of the calls that are denied"),
+	}
 }
 
 // appendScrub adds init's own loss of rights, after the fork of the job and

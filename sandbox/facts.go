@@ -27,7 +27,11 @@ type facts struct {
 
 	userXattr bool // tmpfs has user.* attributes, so an overlay on it works (Linux 6.6)
 	timeNS    bool // the kernel has time namespaces
-	keys      bool // the kernel has keyrings
+
+	keys        bool // the kernel has keyrings
+	keysErr     error
+	landlock    int // its ABI, 0 for none
+	landlockErr error
 }
 
 func survey(s *Spec) (*facts, error) {
@@ -49,7 +53,8 @@ func survey(s *Spec) (*facts, error) {
 	}
 	f.userXattr = tmpfsHasUserXattr()
 	f.timeNS = unix.Faccessat(unix.AT_FDCWD, "/proc/self/ns/time", unix.F_OK, 0) == nil
-	f.keys = unix.Faccessat(unix.AT_FDCWD, "/proc/keys", unix.F_OK, 0) == nil
+	f.keys, f.keysErr = keyrings()
+	f.landlock, f.landlockErr = landlockABI()
 	return f, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/limits"
+	"github.com/jailrun/jailrun/sandbox/seccomp"
 )
 
 // Version is jailrun's own, as results name it; the build sets it.
@@ -118,7 +119,7 @@ func (r *run) canceled() bool { return r.firedBy(byCancel) }
 func (r *run) evidence(failure *Error) evidence {
 	e := evidence{
 		failure: failure, begun: r.proc.Stamp(stampGo), exit: r.exit, initKilled: r.end.ours,
-		fired: r.end.fired, limits: r.plan.limits, killsCalls: r.cmd.Spec.profile() == "strict", output: r.written.Load(),
+		fired: r.end.fired, limits: r.plan.limits, killsCalls: seccomp.Kills(r.plan.filters.meant), output: r.written.Load(),
 	}
 	if r.group != nil {
 		// All of the job is dead, but init may still be ending.

@@ -97,7 +97,16 @@ func (r *run) start() error {
 		}
 		err = r.attempt()
 		var e *Error
-		if !plan.cwdAuto || b.plain || !errors.As(err, &e) || e.Op != "mount overlay" {
+		if !errors.As(err, &e) {
+			return err
+		}
+		if plansUnnamed(err, plan) {
+			r.undo.run(&r.leftovers)
+			r.notes = append(r.notes, "denied system calls are not named: a filter with a listener is in force here already")
+			b.unnamed = true
+			continue
+		}
+		if !plan.cwdAuto || b.plain || e.Op != "mount overlay" {
 			return err
 		}
 		r.event("root", "the file system of the current directory refuses an overlay; trying without", 0)
@@ -107,6 +116,13 @@ func (r *run) start() error {
 		}
 		b.cwd = CWDReadOnly
 	}
+}
+
+// plansUnnamed says whether a launch failed because one process has one
+// listener, which an outer sandbox has set: denied calls are then not named.
+func plansUnnamed(err error, pl *Plan) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Errno == unix.EBUSY && strings.HasPrefix(e.Op, "seccomp") && pl.filters.listen && !pl.filters.record
 }
 
 func subordinate(uid int) func() (u, g []idmap.SubRange, err error) {
@@ -119,6 +135,7 @@ func subordinate(uid int) func() (u, g []idmap.SubRange, err error) {
 // attempt forks the program and waits until the job runs or the launch failed.
 func (r *run) attempt() error {
 	r.undo, r.proc, r.watch = undo{}, nil, nil
+	r.listener = newListener(r)
 	r.procDir, r.upper, r.sysvShm, r.areas = nil, nil, nil, nil
 	binds, err := r.descriptors()
 	if err != nil {

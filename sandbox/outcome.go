@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,6 +22,13 @@ func (r *run) result(e *evidence) *Result {
 		res.Confinement = pl.walls
 		res.Identity = r.identityReport()
 		res.Runtime = pl.runtime
+	}
+	res.Denied = r.listener.report()
+	if r.listener.record != nil {
+		res.Calls = r.listener.record.report()
+	}
+	if r.listener.cut {
+		res.Notes = append(res.Notes, "more than "+strconv.Itoa(maxDenied)+" system calls were denied; the rest got ENOSYS and is not counted")
 	}
 	if r.proc == nil || e.begun == 0 {
 		return res

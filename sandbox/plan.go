@@ -18,6 +18,7 @@ type Plan struct {
 	identity  identity
 	root      fs.Root
 	walls     []Wall
+	filters   filters
 	notes     []string
 	cwd       CWD // as decided
 	cwdAuto   bool
@@ -67,6 +68,7 @@ type build struct {
 	plain     bool // no overlay at all, after a failed attempt
 	hasCgroup bool
 	late      bool // the job's last steps come when it is taken from a pool
+	unnamed   bool // no listener on the filter, after a failed attempt
 }
 
 // newPlan works out a launch. It is pure: the same arguments give the same plan.
@@ -126,7 +128,13 @@ func newPlan(s *Spec, f *facts, b build) (*Plan, error) {
 	}
 	pl.appendJobStart(io)
 	pl.appendLimits(rl, f)
-	pl.appendConfine(f)
+	pl.constantWalls(rl, f)
+	if err := pl.appendConfine(s, f); err != nil {
+		return nil, err
+	}
+	if err := pl.chooseFilters(s, b.unnamed); err != nil {
+		return nil, err
+	}
 	if b.late {
 		pl.appendWait(io)
 		return pl, nil

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -9,7 +8,6 @@ import (
 
 	"github.com/jailrun/jailrun/limits"
 	"github.com/jailrun/jailrun/sandbox/prog"
-	"github.com/jailrun/jailrun/sandbox/seccomp"
 )
 
 // jobIO are the slots of the job's standard streams.
@@ -46,10 +44,7 @@ func (pl *Plan) appendExec(s *Spec, io jobIO) error {
 		add(openNull(in))
 	}
 	fds := pl.appendStreams(in, io)
-	add(
-		passGate(),
-		prog.KeepOnly(fds[0], fds[1], fds[2], prog.SlotStatus),
-	)
+	add(passGate(), prog.KeepOnly(pl.keptForExec(fds)...))
 	add(release...)
 	return nil
 }
@@ -72,6 +67,15 @@ func (pl *Plan) appendStreams(in prog.Slot, io jobIO) [3]prog.Slot {
 	return fds
 }
 
+// keptForExec are the descriptors that a job holds when its filter is loaded.
+func (pl *Plan) keptForExec(fds [3]prog.Slot) []prog.Slot {
+	kept := append(fds[:], prog.SlotStatus)
+	if pl.filters.listen {
+		kept = append(kept, prog.SlotCtl)
+	}
+	return kept
+}
+
 // release returns the steps in which the job becomes its program. The wall
 // that they are is in the plan once, however often they are asked for.
 func (pl *Plan) release(s *Spec) ([]prog.Step, error) {
@@ -79,15 +83,7 @@ func (pl *Plan) release(s *Spec) ([]prog.Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	bpf, err := seccomp.Filter(s.profile(), pl.watchesMemory())
-	if err != nil {
-		return nil, fmt.Errorf("seccomp: %w", err)
-	}
-	steps := []prog.Step{prog.Stamp(stampGo)}
-	if bpf != nil {
-		steps = append(steps, loadFilter(bpf, s.profile()).Because("last: every later call must be one the job may make"))
-		pl.walls = append(pl.walls, Wall{Name: "seccomp", Profile: s.profile()})
-	}
+	steps := append([]prog.Step{prog.Stamp(stampGo)}, pl.loadFilters(s)...)
 	env := s.environment()
 	if pl.runtime = s.fitRuntime(&pl.limits); pl.runtime != nil {
 		env = append(slices.Clone(env), pl.runtime.Env...)
@@ -123,7 +119,7 @@ func (pl *Plan) appendWait(io jobIO) {
 	fds := pl.appendStreams(null, io)
 	add(
 		passGate(),
-		prog.KeepOnly(fds[0], fds[1], fds[2], prog.SlotStatus, io.in, pl.late.gate),
+		prog.KeepOnly(append(pl.keptForExec(fds), io.in, pl.late.gate)...),
 		prog.Write(pl.late.gate, []byte{1}, "1").Because("the sandbox is ready"),
 		prog.Await(pl.late.gate),
 	)

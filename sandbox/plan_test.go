@@ -18,7 +18,7 @@ import (
 func aHost(uid int) *facts {
 	f := &facts{
 		uid: uid, gid: uid, dir: "/srv/course/task", home: "/home/me", exe: "/usr/local/bin/jailrun",
-		userXattr: true, timeNS: true, keys: true,
+		userXattr: true, timeNS: true, keys: true, landlock: 7,
 		host: fs.Host{
 			Base:  "/tmp",
 			Trees: []fs.Entry{{Name: "usr", Dir: true}, {Name: "bin", Link: "usr/bin"}, {Name: "lib64", Dir: true}},
@@ -83,7 +83,7 @@ func TestPlanOrder(t *testing.T) {
 	for _, s := range []string{
 		"keep-only(", "uid_map", "MS_REC|MS_PRIVATE", "openat2(", "\"tmpfs\"", "mount(\"proc\"", "pivot_root", "umount2(\".\"", "move_mount(tree-0", "CLONE_NEWTIME", "send-ready", "scrub()", "fork-job()",
 		"PR_SET_DUMPABLE, 0", "write(gate", "reap()", "job (pid 2)", "CLONE_NEWCGROUP", "max_user_namespaces", "oom_score_adj",
-		"MOUNT_ATTR_RDONLY", "PR_CAPBSET_DROP", "capset", "PR_SET_NO_NEW_PRIVS", "read(gate", "keep-only(0, 1, 2, status)", "SECCOMP_SET_MODE_FILTER", "execve",
+		"MOUNT_ATTR_RDONLY", "PR_CAPBSET_DROP", "capset", "PR_SET_NO_NEW_PRIVS", "landlock_restrict_self", "read(gate", "keep-only(0, 1, 2, status, ctl)", "SECCOMP_SET_MODE_FILTER", "send-listener", "execve",
 	} {
 		i := strings.Index(text[last+1:], s)
 		require.GreaterOrEqual(t, i, 0, "%s does not come after what must precede it", s)

@@ -81,7 +81,7 @@ func (p *Pool) start(ctx context.Context, c *Cmd) (done bool, err error) {
 			return false, nil // a program that cannot be, or arguments without end
 		}
 		err := r.letIn()
-		if err == nil || r.proc.Stamp(stampGo) > 0 {
+		if err == nil || r.proc.Stamp(stampGo) > 0 && !plansUnnamed(err, r.plan) {
 			return true, r.undone(err)
 		}
 		// Someone had ended it. Nothing of the job has run.
@@ -105,6 +105,7 @@ func (r *run) enter(ctx context.Context, c *Cmd) error {
 		return err
 	}
 	r.plan, r.cmd, r.ctx, r.pool, r.waiting = plan, c, ctx, c.Pool, false
+	r.listener = newListener(r)
 	r.streams[0].to, r.streams[1].to = c.Stdout, c.Stderr
 	r.shareWriter()
 	if stdin {

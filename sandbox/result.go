@@ -60,9 +60,14 @@ type Result struct {
 	Repeat          *RepeatReport  `json:"repeat,omitempty"`
 	// Discarded counts the files and directories that a copied current
 	// directory had taken and that went with the sandbox; it stops at 10000.
-	Discarded *int         `json:"discarded,omitempty"`
-	Notes     []string     `json:"notes,omitempty"` // what was decided differently from what was asked by default
-	Error     *ErrorReport `json:"error,omitempty"` // for ErrorVerdict and NotStarted
+	Discarded *int `json:"discarded,omitempty"`
+	// Denied are the system calls that the filter refused, as far as they are
+	// named; the calls that it answers with ENOSYS are not.
+	Denied []DeniedCall `json:"denied,omitempty"`
+	// Calls are all system calls of a run that records ([Spec.RecordCalls]).
+	Calls []RecordedCall `json:"calls,omitempty"`
+	Notes []string       `json:"notes,omitempty"` // what was decided differently from what was asked by default
+	Error *ErrorReport   `json:"error,omitempty"` // for ErrorVerdict and NotStarted
 }
 
 // A Tier says who enforces the limits.
@@ -160,13 +165,6 @@ type Identity struct {
 	Inside     [2]int `json:"inside"`  // uid, gid
 	Outside    [2]int `json:"outside"` // uid, gid
 	GroupsKept []int  `json:"groups_kept,omitempty"`
-}
-
-// A Wall is one layer of the confinement in force.
-type Wall struct {
-	Name    string `json:"wall"`
-	Profile string `json:"profile,omitempty"`
-	Missing bool   `json:"missing,omitempty"` // waived by Spec.AllowMissing
 }
 
 // Startup is the time the launch spent in each part, and the end in all.

@@ -32,7 +32,8 @@ type run struct {
 	id    string
 	took  Startup
 
-	hold hold
+	hold     hold
+	listener listener
 
 	status, ctl int   // our ends; -1 once closed
 	gate        int   // our end of the socket on which a prepared job waits; -1 for none
@@ -156,8 +157,14 @@ func (r *run) awaitExec() error {
 	canceled := false
 	for ended := false; !ended; {
 		fds := []unix.PollFd{{Fd: int32(r.status), Events: unix.POLLIN}, {Fd: int32(r.wake), Events: unix.POLLIN}}
+		if r.listener.record != nil { // execve is among the calls that wait for an answer
+			fds = append(fds, unix.PollFd{Fd: int32(r.ctl), Events: unix.POLLIN}, unix.PollFd{Fd: int32(r.listener.fd), Events: unix.POLLIN})
+		}
 		if err := poll(fds, -1); err != nil {
 			return wrap("clone", err)
+		}
+		if err := r.recordLaunch(fds[2:]); err != nil {
+			return wrap("exec", err)
 		}
 		if fds[1].Revents != 0 && r.ctx.Err() != nil && !canceled {
 			canceled = true // the end of init ends the status pipe as well

@@ -18,7 +18,10 @@ import (
 	"github.com/jailrun/jailrun/tests/rootless"
 )
 
-func TestMain(m *testing.M) { rootless.Main(m) }
+func TestMain(m *testing.M) {
+	playJob()
+	rootless.Main(m)
+}
 
 // shell runs a script in a sandbox and returns what became of it.
 func shell(t *testing.T, script string, change func(*sandbox.Cmd)) (*sandbox.Result, string, string) {

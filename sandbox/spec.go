@@ -52,9 +52,20 @@ type Spec struct {
 	// Seccomp names the built-in profile: default, judge, strict, or none,
 	// which needs UnsafeNoSeccomp. "" means default.
 	Seccomp string
+	// Filter, if set, is the filter itself, and Seccomp the name by which
+	// results call it: a profile of the caller's own, as `jailrun-seccomp
+	// compile` makes it, for this processor. It must hold nothing but loads,
+	// jumps and returns, and must end every call of another ABI.
+	Filter []byte
+	// RecordCalls lists every system call in Result.Calls. Each then takes
+	// microseconds more; the filter answers as it does without.
+	RecordCalls bool
 	// AllowMissing names walls of the confinement that may be missing on this
-	// host; any other missing wall is an error.
+	// host where that would be an error: [WallKeyring], [WallLandlock].
 	AllowMissing []string
+	// Require names walls that must not be missing although hosts without them
+	// are served: [WallLandlock].
+	Require []string
 	// Unsafe names protections that are given up; see the Unsafe constants.
 	Unsafe []string
 

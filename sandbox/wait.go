@@ -45,7 +45,7 @@ func (r *run) supervise() error {
 
 // pollSet lists what the loop waits for, each with what to do.
 func (r *run) pollSet() ([]unix.PollFd, []func(int16)) {
-	fds, handlers := make([]unix.PollFd, 0, 5), make([]func(int16), 0, 5)
+	fds, handlers := make([]unix.PollFd, 0, 6), make([]func(int16), 0, 6)
 	add := func(fd int, h func(int16)) {
 		fds, handlers = append(fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}), append(handlers, h)
 	}
@@ -55,6 +55,9 @@ func (r *run) pollSet() ([]unix.PollFd, []func(int16)) {
 	}
 	if !r.initGone && r.exit == nil {
 		add(int(r.proc.PidFd.Fd()), func(int16) { r.initEnded() })
+	}
+	if r.listener.fd >= 0 {
+		add(r.listener.fd, r.listener.ready)
 	}
 	for _, s := range r.streams {
 		if !s.running && s.fd >= 0 {
@@ -103,6 +106,8 @@ func (r *run) receive() {
 		// In the order of the slots, which is that of their creation.
 		r.ready(files)
 		files = nil
+	case rep.Listener:
+		r.end.err = r.listener.take(files)
 	case rep.Exit != nil:
 		r.exit = rep.Exit
 	}

@@ -83,7 +83,7 @@ var flagTable = [...]flagDef{
 		r.spec.Limits.IOWeight, err = count(v, "", 10000)
 		return err
 	}},
-	{"require", "cgroup", "refuse the watchdog tier", once, (*request).setRequire},
+	{"require", "cgroup,landlock", "refuse the watchdog tier; refuse a kernel without Landlock", once, (*request).setRequire},
 
 	// Files.
 	{"rootfs", "host|DIR", "the root: composed of the host's system directories (default), or DIR", once, (*request).setRootfs},
@@ -112,7 +112,7 @@ var flagTable = [...]flagDef{
 	{"net-rate", "RATE", unsupported, once, notYet},
 	{"seccomp", "PROFILE", "system call filter: default, judge, strict, none; none needs --unsafe seccomp-none", once, (*request).setSeccomp},
 	{"cap-add", "NAME", unsupported, many, notYet},
-	{"allow-missing", "WALL,…", "run although this host lacks these walls", many, (*request).addAllowMissing},
+	{"allow-missing", "WALL,…", "run although these walls cannot be built here: keyring, landlock", many, (*request).addAllowMissing},
 	{"unsafe", "NAME,…", "give up: net-host, seccomp-none, bind-home, bind-sockets", many, (*request).addUnsafe},
 	{"proc", "none", unsupported, once, notYet},
 	{"preset", "judge", "map auto, seccomp judge, cwd ro, stack = mem, pids 64, output 64m, require cgroup", once, nil},

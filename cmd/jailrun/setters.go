@@ -135,10 +135,17 @@ func (r *request) setNoFile(value string) error {
 }
 
 func (r *request) setRequire(value string) error {
-	if value != "cgroup" {
-		return oneOf(value, "cgroup")
+	for name := range strings.SplitSeq(value, ",") {
+		switch name {
+		case "cgroup":
+			r.spec.Limits.RequireCgroup = true
+		case sandbox.WallLandlock:
+			r.spec.Require = append(r.spec.Require, name)
+		default:
+			return oneOf(name, "cgroup", sandbox.WallLandlock)
+		}
 	}
-	return on(&r.spec.Limits.RequireCgroup)
+	return nil
 }
 
 func (r *request) setNet(value string) error {

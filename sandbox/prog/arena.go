@@ -53,7 +53,7 @@ type head struct {
 		msghdr
 		vec  iovec
 		ctrl [cmsgHead + 4*maxSlots]byte
-	} // init
+	} // init until it forks the job, then the job
 }
 
 type span struct{ lo, hi uintptr }

@@ -107,6 +107,11 @@ func KeepOnly(slots ...Slot) Step { return maskOp("keep-only", opKeepOnly, slots
 // SendReady sends the Ready message with the descriptors of the slots.
 func SendReady(slots ...Slot) Step { return maskOp("send-ready", opSendFds, slots) }
 
+// SendListener sends the descriptor of a filter's listener in a message of its
+// own. It stands behind that filter in the job's list, which must therefore
+// allow sendmsg with the flags of [ListenerFlags]; the job must still hold ctl.
+func SendListener(s Slot) Step { return maskOp("send-listener", opSendListener, []Slot{s}) }
+
 // Scrub unmaps all memory but the program text and data, the table and the
 // pages around the stack.
 func Scrub() Step { return Call("scrub", opScrub) }

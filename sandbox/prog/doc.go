@@ -17,6 +17,7 @@
 //	   |                                | clone3 ---------------------> |
 //	   | <-- Ready + descriptors (ctl)  | scrub, confine                | steps: limits, rights
 //	   |                                | --- gate (eventfd) ---------> | filter, execve
+//	   | <-- Listener + descriptor (ctl), where denied calls are named |
 //	   | <----------------- end of file on the status pipe ------------ |   success is silence
 //	   | <-- Failure (status) --------- | or -------------------------- |   {stage, step, errno}
 //	   | --- Signal {pid, sig} (ctl) -> | kill(2)

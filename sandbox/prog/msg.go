@@ -30,9 +30,10 @@ type Exit struct {
 // come from an image that no untrusted code has run in, and are still decoded
 // as untrusted input.
 const (
-	kindFailure = 1
-	kindReady   = 2
-	kindExit    = 3
+	kindFailure  = 1
+	kindReady    = 2
+	kindExit     = 3
+	kindListener = 4
 
 	failureSize = 16
 	rusageSize  = 144
@@ -60,8 +61,9 @@ func ParseFailure(b []byte) (Failure, error) {
 
 // A Report is what init sent on the ctl socket: exactly one of its fields is set.
 type Report struct {
-	Ready bool
-	Exit  *Exit
+	Ready    bool
+	Listener bool // a descriptor of the job's filter comes with it
+	Exit     *Exit
 }
 
 // ParseReport decodes one datagram of the ctl socket.
@@ -70,6 +72,8 @@ func ParseReport(b []byte) (Report, error) {
 	switch {
 	case len(b) == 4 && ne.Uint32(b) == kindReady:
 		return Report{Ready: true}, nil
+	case len(b) == 4 && ne.Uint32(b) == kindListener:
+		return Report{Listener: true}, nil
 	case len(b) == exitSize && ne.Uint32(b) == kindExit:
 		e := &Exit{Status: unix.WaitStatus(ne.Uint32(b[4:])), Ended: time.Duration(ne.Uint64(b[8:]))}
 		rusage(&e.Main, b[16:])

@@ -95,7 +95,7 @@ func (p *Program) Text(s Step, secrets bool) string {
 	}
 	b.WriteString(s.Name + "(")
 	args := s.Args
-	if s.nr == opKeepOnly || s.nr == opSendFds {
+	if s.nr == opKeepOnly || s.nr == opSendFds || s.nr == opSendListener {
 		args = args[1:] // the mask; the slots themselves follow it
 	}
 	for i, a := range args {

@@ -95,7 +95,9 @@ func interpret(h *head) {
 		case opKeepOnly:
 			errno = keepOnly(h, uint64(c.arg[0]))
 		case opSendFds:
-			errno = sendReady(h, uint64(c.arg[0]))
+			errno = sendFds(h, kindReady, uint64(c.arg[0]))
+		case opSendListener:
+			errno = sendFds(h, kindListener, uint64(c.arg[0]))
 		case opScrub:
 			errno = scrub(&h.kept)
 		case opReap:
@@ -297,13 +299,13 @@ type (
 
 const cmsgHead = 16
 
-// sendReady sends a Ready message with the descriptors of the slots in mask.
+// sendFds sends a message of that kind with the descriptors of the slots in
+// mask: init before it forks the job, the job after.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func sendReady(h *head, mask uint64) syscall.Errno {
-	kind := uint32(kindReady)
+func sendFds(h *head, kind uint32, mask uint64) syscall.Errno {
 	m := &h.msg
 	m.vec = iovec{uintptr(unsafe.Pointer(&kind)), 4}
 	m.msghdr.iov, m.msghdr.iovLen = uintptr(unsafe.Pointer(&m.vec)), 1
@@ -319,6 +321,6 @@ func sendReady(h *head, mask uint64) syscall.Errno {
 		*(*[2]int32)(unsafe.Pointer(&m.ctrl[8])) = [2]int32{unix.SOL_SOCKET, unix.SCM_RIGHTS}
 		m.msghdr.ctrl, m.msghdr.ctrlLen = uintptr(unsafe.Pointer(&m.ctrl[0])), n
 	}
-	_, _, errno := syscall.RawSyscall6(unix.SYS_SENDMSG, uintptr(h.slot[SlotCtl]), uintptr(unsafe.Pointer(&m.msghdr)), unix.MSG_NOSIGNAL, 0, 0, 0)
+	_, _, errno := syscall.RawSyscall6(unix.SYS_SENDMSG, uintptr(h.slot[SlotCtl]), uintptr(unsafe.Pointer(&m.msghdr)), ListenerFlags, 0, 0, 0)
 	return errno
 }

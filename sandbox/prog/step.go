@@ -150,14 +150,15 @@ func (s Step) About(path string) Step { s.Of = path; return s }
 
 // Operations beside system calls. Their numbers lie above any system call.
 const (
-	opBase     = 1 << 20
-	opStamp    = opBase + iota // arg0: index of the time stamp
-	opFork                     // fork the job; the child goes on with the job's list
-	opKeepOnly                 // arg0: bit mask of slots whose descriptors stay open
-	opSendFds                  // arg0: bit mask of slots to send with a Ready message
-	opScrub                    // unmap all but the program, its table and the stack
-	opReap                     // the loop of pid 1; never returns
-	opAwait                    // arg0: slot to read a byte from, before the late steps
+	opBase         = 1 << 20
+	opStamp        = opBase + iota // arg0: index of the time stamp
+	opFork                         // fork the job; the child goes on with the job's list
+	opKeepOnly                     // arg0: bit mask of slots whose descriptors stay open
+	opSendFds                      // arg0: bit mask of slots to send with a Ready message
+	opSendListener                 // arg0: bit mask of the slot to send with a Listener message
+	opScrub                        // unmap all but the program, its table and the stack
+	opReap                         // the loop of pid 1; never returns
+	opAwait                        // arg0: slot to read a byte from, before the late steps
 )
 
 // Search marks one of several candidates for execve: when its program does not

@@ -22,3 +22,11 @@ var filterStrictNomemfd string
 
 //go:embed filters/init_arm64.bpf
 var filterInit string
+
+// The names of the calls, to name what was denied.
+//
+//go:embed profiles/syscalls_arm64.txt
+var syscallNumbers string
+
+// Arch is the AUDIT_ARCH_ of the running architecture.
+const Arch = 0xc00000b7
