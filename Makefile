@@ -35,20 +35,16 @@ demo-vm: ## the same in a small machine, where the kernel holds every limit
 	@go run ./tests/vm/run --ro "$(CURDIR)" -- "$(CURDIR)/scripts/demo"
 
 .PHONY: test
-test: ## vet, and the tests with the race detector, as an unprivileged user
+test: ## vet, the tests with the race detector, and the same in two small machines (tests/README.md)
 	@scripts/need test
 	go vet ./...
-	scripts/test $$(go list ./... | grep -v /tests/vm)
-
-.PHONY: test-lanes
-test-lanes: ## the same tests in two small machines, with delegated cgroups (tests/README.md)
-	@scripts/need test
-	scripts/test ./tests/vm/...
-	scripts/lanes uml systemd
+	scripts/test ./...
+	go run ./tests/lanes uml systemd
 
 .PHONY: test-all
-test-all: test test-lanes ## also the slow machine, and a minute of every fuzz target
-	scripts/lanes qemu
+test-all: test ## also a slow machine, four kernels, and a minute of every fuzz target
+	go test -count=1 -timeout 30m ./tests/vm -lanes=systemd,qemu
+	go run ./tests/lanes -timeout 15m qemu matrix
 	scripts/fuzz 1m
 
 .PHONY: lint

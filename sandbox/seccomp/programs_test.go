@@ -9,13 +9,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/jailrun/jailrun/tests/lane"
 )
 
 // programs are what default is for, as shell scripts, each with what it must
 // print. They run without the filter first.
 var programs = []struct {
 	name   string
-	needs  string // programs, by name
+	needs  string // programs, by name, and asan, a feature of package lane
 	script string
 	prints string
 	judge  bool // also under judge
@@ -24,7 +26,7 @@ var programs = []struct {
 	{"c", "gcc", `printf 'int puts(const char*);int main(){return puts("hello")<0;}' >h.c; gcc -O2 -o h h.c && ./h`, "hello", true},
 	{"c++ threads", "g++", `printf '#include <thread>\n#include <iostream>\nint main(){std::thread t([]{std::cout<<"hello\\n";});t.join();}' >h.cc; g++ -pthread -o h h.cc && ./h`, "hello", true},
 	{"make", "make gcc", `printf 'all: a.o b.o c.o\n\t@echo made\n%%.o: %%.c\n\t@gcc -c $<\n' >Makefile; echo 'int a;' | tee a.c b.c >c.c; make -s -j3`, "made", true},
-	{"leak sanitizer", "gcc", `printf '#include <stdlib.h>\nvoid *volatile p;int main(){p=malloc(77);p=0;return 0;}' >l.c; gcc -fsanitize=address -o l l.c; ./l || true`, "77 byte(s) leaked", false},
+	{"leak sanitizer", "gcc asan", `printf '#include <stdlib.h>\nvoid *volatile p;int main(){p=malloc(77);p=0;return 0;}' >l.c; gcc -fsanitize=address -o l l.c; ./l || true`, "77 byte(s) leaked", false},
 	{"strace", "strace", `strace -f -e trace=execve sh -c /bin/true`, "exited with 0", false},
 	{"gdb", "gdb", `gdb -q -batch -ex 'catch syscall exit_group' -ex run -ex kill /bin/true`, "call to syscall exit_group", false},
 	{"python", "python3", `python3 -c '
@@ -43,7 +45,12 @@ class Worker2{constructor(b){const {Worker}=require("worker_threads");new Worker
 	{"rust", "cargo", `cargo --version`, "cargo", true},
 }
 
+// It needs a real kernel with seccomp, which every host has, and half a minute
+// in a lane.
 func TestPrograms(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long; go test runs it on the host")
+	}
 	for _, p := range programs {
 		t.Run(p.name, func(t *testing.T) {
 			require.NotZero(t, os.Geteuid())
@@ -69,6 +76,10 @@ func runScript(t *testing.T, filter, script, prints string) {
 func requirePrograms(t *testing.T, names string) {
 	t.Helper()
 	for name := range strings.FieldsSeq(names) {
+		if name == "asan" {
+			lane.Require(t, name)
+			continue
+		}
 		found := slices.ContainsFunc([]string{"/usr/local/go/bin", "/usr/local/bin", "/usr/bin", "/bin"}, func(dir string) bool {
 			st, err := os.Stat(filepath.Join(dir, name))
 			return err == nil && st.Mode()&1 != 0

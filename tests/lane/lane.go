@@ -109,6 +109,7 @@ func probes() map[string]func() Answer {
 		"yama":         probeOpen("/proc/sys/kernel/yama/ptrace_scope"),
 		"apparmor":     probeAppArmor,
 		"seccomp":      probeSeccomp,                    // filters with user notification (Linux 5.0)
+		"asan":         probeASan,                       // room for the shadow memory of AddressSanitizer
 		"psi":          probeRead("/proc/pressure/cpu"), // pressure stall information
 		"smp":          probeSMP,                        // two CPUs
 		"swap":         probeSwap,

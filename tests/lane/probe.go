@@ -88,6 +88,24 @@ func probeSeccomp() Answer {
 	return verdict(err)
 }
 
+// probeASan maps a page at the upper end of the shadow memory, 0x10007fff7fff: User Mode Linux ends a program's
+// addresses at 2^39. Lower in the shadow lies the heap of this process.
+func probeASan() Answer {
+	const page, last = 4096, 0x10007fff7000
+	flags := uintptr(unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_FIXED_NOREPLACE)
+	addr, _, errno := unix.Syscall6(unix.SYS_MMAP, last, page, unix.PROT_NONE, flags, ^uintptr(0), 0)
+	if errno == unix.ENOMEM {
+		return no("no address %#x in this kernel", last)
+	}
+	if errno == 0 {
+		_, _, errno = unix.Syscall(unix.SYS_MUNMAP, addr, page, 0)
+	}
+	if errno != 0 {
+		return failed(os.NewSyscallError("mmap", errno))
+	}
+	return yes()
+}
+
 func probeSMP() Answer {
 	if n := runtime.NumCPU(); n < 2 {
 		return no("%d CPU", n)

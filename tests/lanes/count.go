@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
+	"time"
 )
 
 // tally counts tests and subtests.
@@ -13,6 +13,7 @@ type tally struct {
 	passed, failed, skipped int
 	reasons                 []string // what the skipped tests printed
 	logged                  []string // what TestFeatures of tests/lane printed
+	slow                    []slowTest
 	loose                   []string // the end of what belongs to no test, or to one that did not end
 }
 
@@ -27,11 +28,14 @@ func (t tally) String() string {
 }
 
 // event is one line of test2json.
-type event struct{ Action, Test, Output string }
+type event struct {
+	Action, Test, Output string
+	Elapsed              float64 // seconds
+}
 
-// count reads events to the end and prints the output of tests that failed. A test that did not end, in a panic or a
+// count reads events to the end and prints to out the output of tests that failed, with verbose all of it. A test that did not end, in a panic or a
 // timeout, has failed.
-func count(r io.Reader, verbose bool) tally {
+func count(r io.Reader, out io.Writer, verbose bool) tally {
 	var t tally
 	said := map[string][]string{}
 	for d := json.NewDecoder(r); ; {
@@ -45,7 +49,7 @@ func count(r io.Reader, verbose bool) tally {
 		}
 		if e.Action == "output" {
 			if verbose {
-				_, _ = os.Stdout.WriteString(e.Output)
+				_, _ = io.WriteString(out, e.Output)
 			}
 			if e.Test == "" {
 				t.loose = append(t.loose[max(0, len(t.loose)-100):], e.Output)
@@ -56,6 +60,9 @@ func count(r io.Reader, verbose bool) tally {
 		}
 		if e.Test == "" {
 			continue
+		}
+		if took := time.Duration(e.Elapsed * float64(time.Second)); took >= slow && !strings.Contains(e.Test, "/") {
+			t.slow = append(t.slow, slowTest{e.Test, took})
 		}
 		switch e.Action {
 		case "pass":
@@ -69,7 +76,7 @@ func count(r io.Reader, verbose bool) tally {
 		case "fail":
 			t.failed++
 			if !verbose {
-				fmt.Print(strings.Join(said[e.Test], ""))
+				fmt.Fprint(out, strings.Join(said[e.Test], ""))
 			}
 		default:
 			continue

@@ -1,16 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/tests/vm"
 )
@@ -22,65 +21,113 @@ type place interface {
 	Close() error
 }
 
-// runLane runs every suite in one lane and prints the closing line. It is false if a test failed or the number of
-// skips is not the table's.
-func runLane(ctx context.Context, o options, lane, root, dir string, suites []suite, table *skips, features *matrix) (_ bool, err error) {
-	start := time.Now()
-	p, err := open(ctx, o, lane, root, dir)
-	if err != nil {
-		return false, fmt.Errorf("lane %s: %w", lane, err)
-	}
-	defer func() { err = errors.Join(err, p.Close()) }()
-	var sum tally
-	ok := true
-	compare := o.run == "" && o.shape == "" && lane != "host"
-	for _, s := range suites {
-		began := time.Now()
-		t, err := runSuite(ctx, o, p, s)
-		if err != nil {
-			return false, fmt.Errorf("lane %s, %s: %w", lane, s.pkg, err)
-		}
-		features.note(lane, p.Kernel(), t.logged)
-		fmt.Printf("  %-16s %s in %.1fs\n", s.pkg, t, time.Since(began).Seconds())
-		sum.add(t)
-		if !compare {
-			continue
-		}
-		if o.update {
-			table.set(lane, s.pkg, t.skipped)
-		} else if want := table.get(lane, s.pkg); want != t.skipped {
-			ok = false
-			fmt.Printf("lane %s: %s skipped %d tests, %s says %d:\n%s", lane, s.pkg, t.skipped, skipsFile, want, strings.Join(t.reasons, ""))
-		}
-	}
-	name := lane
-	if o.shape != "" {
-		name += ", shape " + o.shape
-	}
-	fmt.Printf("lane %s: %s (linux %s, %.1fs)\n", name, sum, p.Kernel(), time.Since(start).Seconds())
-	return ok && sum.failed == 0, nil
+// outcome is what became of one suite in a lane.
+type outcome struct {
+	pkg   string
+	tally tally
+	took  time.Duration
 }
 
-func open(ctx context.Context, o options, lane, root, dir string) (place, error) {
-	if lane == "host" {
+// laneRun is one lane: asked, and then done.
+type laneRun struct {
+	options
+	lane      string
+	root, dir string // of the module, and of the test binaries
+	suites    []suite
+	table     *skips // read only
+	out       *printer
+
+	ok       bool
+	kernel   string
+	outcomes []outcome
+}
+
+// run runs every suite of the lane and prints a line for each and the closing one. Afterwards ok says that no test
+// failed and that the numbers of skips are the table's.
+func (r *laneRun) run(ctx context.Context) (err error) {
+	start := time.Now()
+	p, err := r.open(ctx)
+	if err != nil {
+		return fmt.Errorf("lane %s: %w", r.lane, err)
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	r.ok, r.kernel = true, p.Kernel()
+	var sum tally
+	for _, s := range r.suites {
+		if !s.in(r.lane) {
+			continue
+		}
+		o, err := r.runSuite(ctx, p, s)
+		if err != nil {
+			return fmt.Errorf("lane %s, %s: %w", r.lane, s.pkg, err)
+		}
+		r.outcomes = append(r.outcomes, o)
+		sum.add(o.tally)
+	}
+	r.ok = r.ok && sum.failed == 0
+	name := r.lane
+	if r.shape != "" {
+		name += ", shape " + r.shape
+	}
+	r.out.printf("lane %s: %s (linux %s, %.1fs)\n", name, sum, r.kernel, time.Since(start).Seconds())
+	return nil
+}
+
+func (r *laneRun) open(ctx context.Context) (place, error) {
+	if r.lane == hostLane {
 		return host{}, nil
 	}
-	lane, kernel, _ := strings.Cut(lane, "-")
+	lane, kernel, _ := strings.Cut(r.lane, "-")
 	return vm.Boot(ctx, vm.Config{
-		Lane: lane, Shape: o.shape, Kernel: kernel, ReadOnly: []string{root, dir},
-		Log: func(line string) { fmt.Fprintf(os.Stderr, "lane %s: %s\n", lane, line) },
+		Lane: lane, Shape: r.shape, Kernel: kernel, ReadOnly: []string{r.root, r.dir},
+		Log: func(line string) { r.out.printf("lane %s: %s\n", r.lane, line) },
 	})
 }
 
-// runSuite runs one test binary. Its standard output goes through test2json, which tells a test's result from what a
-// test prints.
-func runSuite(ctx context.Context, o options, p place, s suite) (tally, error) {
+// runSuite runs one suite and prints what failed, and its line.
+func (r *laneRun) runSuite(ctx context.Context, p place, s suite) (outcome, error) {
+	var said bytes.Buffer // of one suite at a time, so that lanes do not talk at once
+	var out io.Writer = &said
+	if r.verbose {
+		out = os.Stdout
+	}
+	began := time.Now()
+	t, err := r.start(ctx, p, s, out)
+	o := outcome{s.pkg, t, time.Since(began)}
+	if err == nil {
+		fmt.Fprintf(out, "  %-8s %-18s %s in %.1fs\n", r.lane, s.pkg, t, o.took.Seconds())
+		r.compare(o, out)
+	}
+	r.out.write(said.Bytes())
+	return o, err
+}
+
+// compare holds the number of skips against the table.
+func (r *laneRun) compare(o outcome, out io.Writer) {
+	if !r.comparable() || r.update {
+		return
+	}
+	if want := r.table.get(r.lane, o.pkg); want != o.tally.skipped {
+		r.ok = false
+		fmt.Fprintf(out, "lane %s: %s skipped %d tests, %s says %d:\n%s",
+			r.lane, o.pkg, o.tally.skipped, skipsFile, want, strings.Join(o.tally.reasons, ""))
+	}
+}
+
+// comparable says whether the lane's numbers of skips stand in the table: those of a plain run.
+func (r *laneRun) comparable() bool {
+	return r.match == "" && r.shape == "" && r.short && r.lane != hostLane
+}
+
+// start runs one test binary. Its standard output goes through test2json, which tells a test's result from what a test
+// prints.
+func (r *laneRun) start(ctx context.Context, p place, s suite, out io.Writer) (tally, error) {
 	convert := exec.CommandContext(ctx, "go", "tool", "test2json", "-p", s.pkg)
 	in, err := convert.StdinPipe()
 	if err != nil {
 		return tally{}, err
 	}
-	out, err := convert.StdoutPipe()
+	events, err := convert.StdoutPipe()
 	if err != nil {
 		return tally{}, err
 	}
@@ -89,17 +136,9 @@ func runSuite(ctx context.Context, o options, p place, s suite) (tally, error) {
 		return tally{}, err
 	}
 	counted := make(chan tally)
-	go func() { counted <- count(out, o.verbose) }()
-	argv := []string{s.binary, "-test.v=test2json", "-test.timeout=" + o.timeout.String()}
-	if o.run != "" {
-		argv = append(argv, "-test.run="+o.run)
-	}
-	var env []string
-	if v := os.Getenv("JAILRUN_REQUIRE"); v != "" {
-		env = append(env, "JAILRUN_REQUIRE="+v)
-	}
+	go func() { counted <- count(events, out, r.verbose) }()
 	code, err := p.Run(ctx, vm.Job{
-		Argv: argv, Env: env, Dir: s.dir, Timeout: o.timeout + 10*time.Second, Stdout: in, Stderr: in,
+		Argv: r.argv(s), Env: r.env(), Dir: s.dir, Timeout: r.timeout + 10*time.Second, Stdout: in, Stderr: in,
 	})
 	in.Close()
 	t := <-counted
@@ -110,47 +149,22 @@ func runSuite(ctx context.Context, o options, p place, s suite) (tally, error) {
 		t.failed++
 	}
 	if code != 0 && len(t.loose) > 0 {
-		fmt.Printf("--- FAIL: %s: exit status %d\n%s", s.pkg, code, strings.Join(t.loose, ""))
+		fmt.Fprintf(out, "--- FAIL: %s: exit status %d\n%s", s.pkg, code, strings.Join(t.loose, ""))
 	}
 	return t, nil
 }
 
-// host runs jobs on this machine, never as root.
-type host struct{}
-
-func (host) Close() error { return nil }
-
-func (host) Kernel() string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return err.Error()
+func (r *laneRun) argv(s suite) []string {
+	argv := []string{s.binary, "-test.v=test2json", "-test.timeout=" + r.timeout.String(), fmt.Sprintf("-test.short=%t", r.short)}
+	if r.match != "" {
+		argv = append(argv, "-test.run="+r.match)
 	}
-	return unix.ByteSliceToString(u.Release[:])
+	return argv
 }
 
-func (host) Run(ctx context.Context, job vm.Job) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, job.Timeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, job.Argv[0], job.Argv[1:]...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = job.Dir, job.Stdout, job.Stderr
-	cmd.Env = append(os.Environ(), job.Env...)
-	cmd.WaitDelay = time.Second
-	if os.Geteuid() == 0 {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65533, Gid: 65533}}
-		home, err := os.MkdirTemp("", "jailrun-home-")
-		if err != nil {
-			return 0, err
-		}
-		defer os.RemoveAll(home)
-		if err := os.Chown(home, 65533, 65533); err != nil {
-			return 0, err
-		}
-		cmd.Env = append(cmd.Env, "HOME="+home, "XDG_RUNTIME_DIR=", "DBUS_SESSION_BUS_ADDRESS=")
+func (r *laneRun) env() []string {
+	if v := os.Getenv("JAILRUN_REQUIRE"); v != "" {
+		return []string{"JAILRUN_REQUIRE=" + v}
 	}
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && ctx.Err() == nil {
-		return exit.ExitCode(), nil
-	}
-	return 0, err
+	return nil
 }

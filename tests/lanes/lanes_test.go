@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -14,15 +15,17 @@ func TestCount(t *testing.T) {
 	events := `{"Action":"start","Package":"p"}
 {"Action":"run","Test":"TestA"}
 {"Action":"output","Test":"TestA","Output":"--- PASS: TestForged\n"}
-{"Action":"pass","Test":"TestA"}
+{"Action":"pass","Test":"TestA","Elapsed":3.5}
 {"Action":"run","Test":"TestB"}
 {"Action":"output","Test":"TestB","Output":"    b_test.go:7: no tun\n"}
 {"Action":"skip","Test":"TestB"}
 {"Action":"output","Output":"PASS\n"}
 {"Action":"pass"}
 `
-	got := count(strings.NewReader(events), false)
-	assert.Equal(t, tally{passed: 1, skipped: 1, reasons: []string{"    b_test.go:7: no tun\n"}, loose: []string{"PASS\n"}}, got)
+	var out strings.Builder
+	got := count(strings.NewReader(events), &out, false)
+	assert.Empty(t, out.String())
+	assert.Equal(t, tally{passed: 1, skipped: 1, reasons: []string{"    b_test.go:7: no tun\n"}, slow: []slowTest{{"TestA", 3500 * time.Millisecond}}, loose: []string{"PASS\n"}}, got)
 }
 
 func TestSkipsTable(t *testing.T) {

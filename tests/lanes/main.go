@@ -1,13 +1,16 @@
 // Command lanes runs the project's tests in test machines (package vm), as their ordinary user:
 //
-//	go run ./tests/lanes [-run REGEXP] [-pkg REGEXP] [-shape NAME] [-update] LANE…
+//	go run ./tests/lanes [-run REGEXP] [-pkg REGEXP] [-shape NAME] [-short=false] [-update] [-v] LANE…
 //
 // The lanes are uml, systemd and qemu; qemu-KERNEL for one of the kernel matrix, and matrix for all of them, with the
 // table of tests/README.md at the end; and host: this machine itself, as uid 65533 if the caller is root. The test
-// binaries are compiled here, statically, and run there in their package's directory. What fails is printed in full,
-// and each lane ends with one line:
+// binaries are compiled here, statically, and run there in their package's directory, with testing.Short. Lanes of
+// User Mode Linux run side by side. What fails is printed in full, each lane ends with one line, and at the end stands
+// what each package took:
 //
 //	lane uml: 120 passed, 0 failed, 3 skipped (linux 6.1.176, 9.1s)
+//
+// Which package runs in which lane stands in suites.go.
 //
 // A skip is a hole in the tests. The number of skips of each package in each lane stands in skips.txt; another number
 // fails the lane and prints the skips with their reasons. -update writes the file anew. A lane that this host cannot
@@ -16,18 +19,16 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,33 +36,20 @@ import (
 	"github.com/jailrun/jailrun/tests/vm"
 )
 
-// packages are the ones whose tests run in every lane, relative to the module.
-func packages() []string {
-	return []string{
-		"./tests/lane",
-		"./idmap",
-		"./userns",
-		"./limits",
-		"./sandbox/prog",
-		"./sandbox/seccomp",
-		"./sandbox",
-		"./cmd/jailrun",
-	}
-}
-
 // options are those of the command line.
 type options struct {
-	run, pkg, shape string
-	update, verbose bool
-	timeout         time.Duration
+	match, pkg, shape      string
+	update, verbose, short bool
+	timeout                time.Duration
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.run, "run", "", "only tests that match; skips are not compared then")
+	flag.StringVar(&o.match, "run", "", "only tests that match; skips are not compared then")
 	flag.StringVar(&o.shape, "shape", "", "host shape of the machines; skips are not compared then")
 	flag.StringVar(&o.pkg, "pkg", "", "only packages that match")
 	flag.BoolVar(&o.update, "update", false, "write the number of skips into skips.txt")
+	flag.BoolVar(&o.short, "short", true, "leave out what testing.Short leaves out; skips are not compared without")
 	flag.BoolVar(&o.verbose, "v", false, "print all output")
 	flag.DurationVar(&o.timeout, "timeout", 5*time.Minute, "of one package's tests")
 	flag.Parse()
@@ -101,27 +89,50 @@ func run(ctx context.Context, o options, lanes []string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	var features matrix
-	ok := true
+	var runs []*laneRun
+	out := &printer{w: os.Stdout}
 	for _, lane := range expand(lanes) {
-		good, err := runLane(ctx, o, lane, root, dir, suites, table, &features)
-		if errors.Is(err, vm.ErrUnavailable) && (os.Geteuid() != 0 || strings.HasPrefix(lane, "qemu-")) {
-			fmt.Printf("lane %s: not run: %v\n", lane, err)
-			features.missing(lane)
-			continue
-		}
-		if err != nil {
-			return false, err
-		}
-		ok = ok && good
+		runs = append(runs, &laneRun{options: o, lane: lane, root: root, dir: dir, suites: suites, table: table, out: out})
 	}
+	ok, err := runAll(ctx, runs)
+	if err != nil {
+		return false, err
+	}
+	out.printf("%s", times(runs))
 	if slices.Contains(lanes, "matrix") {
-		fmt.Print(features.table())
+		out.printf("%s", features(runs).table())
 	}
 	if o.update {
+		table.take(runs)
 		return ok, table.write(filepath.Join(root, skipsFile))
 	}
 	return ok, nil
+}
+
+// runAll runs the lanes: those of User Mode Linux, which have one CPU, side by side, and then the others, which have
+// more, one after the other. A lane that this host cannot have is named and passed over.
+func runAll(ctx context.Context, runs []*laneRun) (bool, error) {
+	errs := make([]error, len(runs))
+	var beside sync.WaitGroup
+	for i, r := range runs {
+		if r.lane == vm.UML || r.lane == vm.Systemd {
+			beside.Go(func() { errs[i] = r.run(ctx) })
+		}
+	}
+	beside.Wait()
+	ok := true
+	for i, r := range runs {
+		if r.lane != vm.UML && r.lane != vm.Systemd {
+			errs[i] = r.run(ctx)
+		}
+		if errors.Is(errs[i], vm.ErrUnavailable) && (os.Geteuid() != 0 || strings.HasPrefix(r.lane, "qemu-")) {
+			r.out.printf("lane %s: not run: %v\n", r.lane, errs[i])
+			errs[i] = nil
+			continue
+		}
+		ok = ok && r.ok
+	}
+	return ok, errors.Join(errs...)
 }
 
 // expand puts the kernels of the matrix in its place.
@@ -137,39 +148,4 @@ func expand(lanes []string) []string {
 		}
 	}
 	return out
-}
-
-// suite is the compiled tests of one package.
-type suite struct {
-	pkg    string // relative to the module, without "./"
-	binary string
-	dir    string
-}
-
-// compile builds the test binaries, without cgo: the lanes' C library need not be the host's.
-func compile(ctx context.Context, o options, root, dir string) ([]suite, error) {
-	only, err := regexp.Compile(o.pkg)
-	if err != nil {
-		return nil, err
-	}
-	var suites []suite
-	for _, pkg := range packages() {
-		if !only.MatchString(pkg) {
-			continue
-		}
-		pkg = strings.TrimPrefix(pkg, "./")
-		s := suite{pkg, filepath.Join(dir, strings.ReplaceAll(pkg, "/", "-")+".test"), filepath.Join(root, pkg)}
-		cmd := exec.CommandContext(ctx, "go", "test", "-c", "-o", s.binary, "./"+pkg)
-		cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("compile the tests of %s: %w\n%s", pkg, err, out)
-		}
-		suites = append(suites, s)
-	}
-	return suites, nil
-}
-
-func moduleRoot(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
-	return string(bytes.TrimSpace(out)), err
 }

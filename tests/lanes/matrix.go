@@ -15,6 +15,20 @@ type matrix struct {
 	rows  map[string]map[string]string // feature, lane: "yes", "–"
 }
 
+// features takes what TestFeatures has logged in each lane.
+func features(runs []*laneRun) *matrix {
+	m := &matrix{}
+	for _, r := range runs {
+		if r.outcomes == nil {
+			m.missing(r.lane)
+		}
+		for _, o := range r.outcomes {
+			m.note(r.lane, r.kernel, o.tally.logged)
+		}
+	}
+	return m
+}
+
 // note reads the lines that TestFeatures logs: feature, true or false, reason.
 func (m *matrix) note(lane, kernel string, lines []string) {
 	if len(lines) == 0 {

@@ -19,6 +19,21 @@ func (s *skips) get(lane, pkg string) int { return s.n[[2]string{lane, pkg}] }
 
 func (s *skips) set(lane, pkg string, n int) { s.n[[2]string{lane, pkg}] = n }
 
+// take puts the numbers of runs into the table; what a lane no longer runs leaves it, unless only some packages ran.
+func (s *skips) take(runs []*laneRun) {
+	for _, r := range runs {
+		if !r.comparable() {
+			continue
+		}
+		if r.pkg == "" {
+			maps.DeleteFunc(s.n, func(k [2]string, _ int) bool { return k[0] == r.lane && r.outcomes != nil })
+		}
+		for _, o := range r.outcomes {
+			s.set(r.lane, o.pkg, o.tally.skipped)
+		}
+	}
+}
+
 func readSkips(path string) (*skips, error) {
 	s := &skips{map[[2]string]int{}}
 	b, err := os.ReadFile(path)

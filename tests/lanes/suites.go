@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/jailrun/jailrun/tests/vm"
+)
+
+// entry is a package and the lanes in which its tests run.
+type entry struct {
+	pkg   string // relative to the module
+	lanes []string
+}
+
+// packages is what runs where. A package belongs into a lane whose kernel or host shows what the others do not: into
+// lane systemd only what has to do with the user's manager, for its kernel is that of lane uml. What says the same on
+// every host (tables, goldens) belongs into none.
+func packages() []entry {
+	every, kernels := vm.Lanes(), []string{vm.UML, vm.QEMU}
+	return []entry{
+		{"./tests/lane", every},
+		{"./idmap", kernels},
+		{"./userns", kernels},
+		{"./limits", every},
+		{"./sandbox/prog", kernels},
+		{"./sandbox/seccomp", kernels},
+		{"./sandbox", every},
+		{"./cmd/jailrun", every},
+	}
+}
+
+// suite is the compiled tests of one package.
+type suite struct {
+	pkg    string // relative to the module, without "./"
+	binary string
+	dir    string
+	lanes  []string
+}
+
+// in says whether the suite runs in a lane: on this host every one does.
+func (s suite) in(lane string) bool {
+	base, _, _ := strings.Cut(lane, "-")
+	return lane == hostLane || slices.Contains(s.lanes, base)
+}
+
+// compile builds the test binaries, once for all lanes and without cgo: the lanes' C library need not be the host's.
+func compile(ctx context.Context, o options, root, dir string) ([]suite, error) {
+	only, err := regexp.Compile(o.pkg)
+	if err != nil {
+		return nil, err
+	}
+	var suites []suite
+	for _, e := range packages() {
+		if !only.MatchString(e.pkg) {
+			continue
+		}
+		pkg := strings.TrimPrefix(e.pkg, "./")
+		s := suite{pkg, filepath.Join(dir, strings.ReplaceAll(pkg, "/", "-")+".test"), filepath.Join(root, pkg), e.lanes}
+		cmd := exec.CommandContext(ctx, "go", "test", "-c", "-o", s.binary, e.pkg)
+		cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("compile the tests of %s: %w\n%s", pkg, err, out)
+		}
+		suites = append(suites, s)
+	}
+	if len(suites) == 0 {
+		return nil, fmt.Errorf("no package matches %q; tests/lanes/suites.go lists them", o.pkg)
+	}
+	return suites, nil
+}
+
+func moduleRoot(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	return string(bytes.TrimSpace(out)), err
+}
