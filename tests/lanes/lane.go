@@ -122,7 +122,7 @@ func (r *laneRun) comparable() bool {
 // start runs one test binary. Its standard output goes through test2json, which tells a test's result from what a test
 // prints.
 func (r *laneRun) start(ctx context.Context, p place, s suite, out io.Writer) (tally, error) {
-	convert := exec.CommandContext(ctx, "go", "tool", "test2json", "-p", s.pkg)
+	convert := exec.CommandContext(ctx, "go", "tool", "test2json", "-t", "-p", s.pkg)
 	in, err := convert.StdinPipe()
 	if err != nil {
 		return tally{}, err
