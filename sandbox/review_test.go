@@ -183,9 +183,9 @@ func TestSuspendedShare(t *testing.T) {
 	res, err := c.Wait()
 	require.NoError(t, err)
 	assert.Equal(t, sandbox.WallTime, res.Verdict, res.Cause)
-	assert.Less(t, res.CPU.Total, 400*time.Millisecond, "0.6 s without")
+	held := res.CPU.Total
 	res, _, _ = shell(t, c.Args[2], func(c *sandbox.Cmd) { c.Limits.CPU, c.Limits.Wall = 300, 2*time.Second })
-	assert.Greater(t, res.CPU.Total, 400*time.Millisecond, "the control")
+	assert.Less(t, held, res.CPU.Total*3/4, "the control, which nothing suspended; 0.6 s on a quiet host")
 }
 
 // TestLingering: a process that cannot be reaped, here because a debugger holds
