@@ -59,7 +59,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 	fds2, goroutines2, mappings2, children2 := holdings(t)
 	assert.Equal(t, fds, fds2, "descriptors")
-	assert.LessOrEqual(t, goroutines2, goroutines, "goroutines")
+	assert.Less(t, goroutines2, goroutines+20, "goroutines: one that a run leaves would be there 20 times, one that is ending is not")
 	assert.Equal(t, mappings, mappings2, "tables")
 	assert.Equal(t, children, children2, "children")
 }
