@@ -120,6 +120,10 @@ func Scrub() Step { return Call("scrub", opScrub) }
 // with the job. It must be the last step of init.
 func Reap() Step { return Call("reap", opReap) }
 
+// End ends the process, without an error: the last step of a program that has
+// no job.
+func End() Step { return Call("end", opExit) }
+
 func maskOp(name string, op uintptr, slots []Slot) Step {
 	args := make([]Arg, 0, len(slots)+1)
 	var mask uint64

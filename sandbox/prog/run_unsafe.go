@@ -107,6 +107,10 @@ func interpret(h *head) {
 			c = (*call)(unsafe.Add(unsafe.Pointer(h.late), -int(unsafe.Sizeof(call{}))))
 			n = h.nLate + 1
 			continue
+		case opServe:
+			serve(h, (*desk)(unsafe.Add(unsafe.Pointer(h), c.arg[0]-uintptr(unsafe.Pointer(h)))))
+		case opExit:
+			exit(0)
 		case opFork:
 			r, errno = cloneJob(h)
 			if errno == 0 && r == 0 {

@@ -159,6 +159,8 @@ const (
 	opScrub                        // unmap all but the program, its table and the stack
 	opReap                         // the loop of pid 1; never returns
 	opAwait                        // arg0: slot to read a byte from, before the late steps
+	opServe                        // arg0: a desk; make system calls for the runner until it says to go on
+	opExit                         // end the process
 )
 
 // Search marks one of several candidates for execve: when its program does not
