@@ -9,12 +9,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/jailrun/jailrun/fs/outfile"
 	"github.com/jailrun/jailrun/sandbox"
 )
 
 // A resultFile is where --result goes. The zero value goes nowhere.
 type resultFile struct {
-	out *outFile
+	out *outfile.File
 	fd  *os.File
 }
 
@@ -23,7 +24,7 @@ type resultFile struct {
 func openResult(where string) (resultFile, error) {
 	number, isFd := strings.CutPrefix(where, "fd:")
 	if !isFd {
-		out, err := openOut(where, false)
+		out, err := outfile.Open(where, false)
 		if err != nil {
 			return resultFile{}, flagError("result", err)
 		}
@@ -59,14 +60,14 @@ func (f resultFile) write(r *sandbox.Result) error {
 		_, err = f.fd.WriteString(text)
 		return wrapResult(errors.Join(err, f.fd.Close()))
 	}
-	if err = f.out.create(); err == nil {
-		_, err = f.out.f.WriteString(text)
+	if err = f.out.Create(); err == nil {
+		_, err = f.out.F.WriteString(text)
 	}
 	if err != nil {
-		f.out.discard()
+		f.out.Discard()
 		return wrapResult(err)
 	}
-	return wrapResult(f.out.commit())
+	return wrapResult(f.out.Commit())
 }
 
 func wrapResult(err error) error {

@@ -224,3 +224,14 @@ func onlyChild(t *testing.T, of int) int {
 	require.Fail(t, "no child", "of %d", of)
 	return 0
 }
+
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	list, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	var all []string
+	for _, e := range list {
+		all = append(all, e.Name())
+	}
+	return all
+}

@@ -7,14 +7,16 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/fs/outfile"
 )
 
 // stdio is what the job's three streams are connected to.
 type stdio struct {
 	in       io.Reader // nil for none
 	out, err io.Writer
-	files    []*outFile // of --stdout and --stderr
-	input    *os.File   // of --stdin
+	files    []*outfile.File // of --stdout and --stderr
+	input    *os.File        // of --stdin
 }
 
 // A lifeOutput is where an output of the job goes. A job whose output cannot
@@ -76,16 +78,16 @@ func (s *stdio) output(path string, own *os.File, raw bool, lost context.CancelC
 		}
 		return &lifeOutput{own, lost}, nil
 	}
-	o, err := openOut(path, true)
+	o, err := outfile.Open(path, true)
 	if err != nil {
 		return nil, err
 	}
-	if err := o.create(); err != nil {
-		o.discard()
+	if err := o.Create(); err != nil {
+		o.Discard()
 		return nil, err
 	}
 	s.files = append(s.files, o)
-	return &lifeOutput{o.f, lost}, nil
+	return &lifeOutput{o.F, lost}, nil
 }
 
 func openInput(path string) (*os.File, error) {
@@ -104,7 +106,7 @@ func openInput(path string) (*os.File, error) {
 func (s *stdio) finish() error {
 	var errs []error
 	for _, o := range s.files {
-		if err := o.commit(); err != nil {
+		if err := o.Commit(); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -116,7 +118,7 @@ func (s *stdio) finish() error {
 // discard closes what finish has not.
 func (s *stdio) discard() {
 	for _, o := range s.files {
-		o.discard()
+		o.Discard()
 	}
 	if s.input != nil {
 		_ = s.input.Close()
