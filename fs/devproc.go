@@ -29,20 +29,15 @@ func (b *builder) dev() {
 	if b.layered() {
 		add(prog.Mount("/dev", "/dev", "", unix.MS_BIND, "MS_BIND", ""))
 		for i, d := range devices {
-			target := "/dev/" + d.name
-			add(prog.Call("unlinkat", unix.SYS_UNLINKAT, prog.At(), prog.Str(target), prog.Int(0)).Ignore(unix.ENOENT),
-				mknod(target), moveMount(b.devices[i], target), prog.Close(b.devices[i]))
+			add(moveMount(b.devices[i], "/dev/"+d.name), prog.Close(b.devices[i]))
 		}
-	}
-	for _, l := range devLinks {
-		link := prog.Symlink(l[1], "/dev/"+l[0])
-		if b.layered() {
-			link = link.Ignore(unix.EEXIST)
+	} else {
+		for _, l := range devLinks {
+			add(prog.Symlink(l[1], "/dev/"+l[0]))
 		}
-		add(link)
+		add(prog.Mkdir("/dev/shm", 0o755))
 	}
 	add(
-		prog.Mkdir("/dev/shm", 0o755).Ignore(unix.EEXIST),
 		prog.SetAttr("/dev", unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, devAttrText),
 		setAttrFd(b.shm, attrSafe|unix.MOUNT_ATTR_NOEXEC, attrSafeText+"|MOUNT_ATTR_NOEXEC"),
 		moveMount(b.shm, "/dev/shm"),

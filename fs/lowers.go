@@ -26,17 +26,17 @@ type Lower struct {
 // layered: the root is an overlay of what the user named.
 func (b *builder) layered() bool { return len(b.r.Lowers) > 0 }
 
-// lowerFd is the first of the fixed descriptor numbers that hold the layers of
-// a root of several, above all that the program saves in slots.
-const lowerFd = 96
+// numbered: the layers are named by their descriptors.
+func (b *builder) numbered() bool { return len(b.r.Lowers) > 1 || b.r.Upper.Dir != "" }
 
 // openLowers takes hold of the layers, before anything covers them.
 func (b *builder) openLowers() {
+	b.openUpper()
 	for i := range b.r.Lowers {
 		l := &b.r.Lowers[i]
 		switch {
 		case l.HasMapped:
-		case len(b.r.Lowers) == 1:
+		case !b.numbered():
 			b.lower = b.p.Slot("root-dir")
 			b.root(openSource(l.Dir, b.lower))
 		default:
@@ -50,43 +50,60 @@ func (b *builder) openLowers() {
 // job's mountinfo, and none has to be escaped: a single one as ".", several by
 // their descriptors in /proc/self/fd, where a name is one number long (the
 // kernel takes a page of mount options).
-func (b *builder) stackLowers(target, options string) {
+func (b *builder) stackLowers(target string) {
 	lowers, at := b.r.Lowers, b.hidden("lower")
 	mapped := 0
+	attach := func(tree prog.Slot, to int) {
+		mapped++
+		// Attached for the moment: no overlay has a layer of a detached mount.
+		b.root(moveMount(tree, at), prog.Close(tree))
+		if b.numbered() {
+			b.root(prog.Open(at, unix.O_PATH|unix.O_DIRECTORY, "O_PATH|O_DIRECTORY", 0, b.f),
+				prog.Dup(b.f, to, unix.O_CLOEXEC, "O_CLOEXEC"), prog.Close(b.f))
+		}
+	}
+	if b.r.Upper.HasMapped {
+		attach(b.r.Upper.Mapped, upperFd)
+	}
 	for i := range lowers {
 		if lowers[i].HasMapped {
-			mapped++
-			// Attached for the moment: no overlay has a layer of a detached mount.
-			b.root(moveMount(lowers[i].Mapped, at), prog.Close(lowers[i].Mapped))
-			if len(lowers) > 1 {
-				b.root(prog.Open(at, unix.O_PATH|unix.O_DIRECTORY, "O_PATH|O_DIRECTORY", 0, b.f),
-					prog.Dup(b.f, lowerFd+i, unix.O_CLOEXEC, "O_CLOEXEC"), prog.Close(b.f))
-			}
+			attach(lowers[i].Mapped, lowerFd+i)
 		}
 	}
 	switch {
-	case len(lowers) > 1:
+	case b.numbered():
 		b.root(prog.Chdir("/proc/self/fd").Because("layers are named by descriptor: no path of the host shows in mountinfo"))
 	case mapped == 1:
 		b.root(prog.Chdir(at))
 	default:
 		b.root(prog.Call("fchdir", unix.SYS_FCHDIR, prog.Fd(b.lower)), prog.Close(b.lower))
 	}
-	b.root(overlay(target, "lowerdir="+lowerNames(lowers)+options, false).About(lowers[len(lowers)-1].Dir), prog.Chdir(target))
-	for range mapped {
-		b.root(prog.Call("umount2", unix.SYS_UMOUNT2, prog.Str(at), prog.Bits(unix.MNT_DETACH, "MNT_DETACH")))
+	layers := "lowerdir=" + b.hidden("init") + ":" + lowerNames(lowers, b.numbered())
+	of := lowers[len(lowers)-1].Dir
+	b.root(overlay(target, layers+b.upperOptions(), false).About(of))
+	if b.r.Compare {
+		b.root(overlay(b.hidden("empty"), layers+",userxattr", true).About(of).Because("what was there before the job"))
+		b.openDir(b.hidden("empty"), b.p.Slot(RootBase))
+		b.root(detach(b.hidden("empty")))
 	}
-	if len(lowers) > 1 {
-		b.root(prog.Call("close_range", unix.SYS_CLOSE_RANGE, prog.Int(lowerFd), prog.Int(lowerFd+len(lowers)-1), prog.Int(0)))
+	if b.r.Keep {
+		b.openDir(b.upperDir(), b.p.Slot(RootUpper))
+	}
+	b.root(prog.Chdir(target))
+	for range mapped {
+		b.root(detach(at))
+	}
+	if b.numbered() {
+		b.root(prog.Call("close_range", unix.SYS_CLOSE_RANGE, prog.Int(upperFd), prog.Int(lowerFd+len(lowers)-1), prog.Int(0)))
 	}
 }
 
 // lowerNames lists the layers as overlay wants them, top to bottom.
-func lowerNames(lowers []Lower) string {
+func lowerNames(lowers []Lower, numbered bool) string {
 	var names []string
 	for i := len(lowers) - 1; i >= 0; i-- {
 		dir := "."
-		if len(lowers) > 1 {
+		if numbered {
 			dir = strconv.Itoa(lowerFd + i)
 		}
 		if len(lowers[i].Names) == 0 {

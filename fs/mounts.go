@@ -38,6 +38,16 @@ func clone(path string, to prog.Slot) prog.Step {
 		prog.Bits(unix.OPEN_TREE_CLONE|unix.O_CLOEXEC|unix.AT_RECURSIVE, "OPEN_TREE_CLONE|O_CLOEXEC|AT_RECURSIVE")).Save(to)
 }
 
+// detach takes away the topmost mount at path.
+func detach(path string) prog.Step {
+	return prog.Call("umount2", unix.SYS_UMOUNT2, prog.Str(path), prog.Bits(unix.MNT_DETACH, "MNT_DETACH"))
+}
+
+// sticky makes a directory writable for everybody.
+func sticky(path string) prog.Step {
+	return prog.Call("fchmodat", unix.SYS_FCHMODAT, prog.At(), prog.Str(path), prog.Bits(0o1777, "01777"))
+}
+
 func moveMount(from prog.Slot, target string) prog.Step {
 	return prog.Call("move_mount", unix.SYS_MOVE_MOUNT, prog.Fd(from), prog.Str(""), prog.At(), prog.Str(target),
 		prog.Bits(unix.MOVE_MOUNT_F_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH"))
@@ -121,6 +131,9 @@ func (b *builder) overlays() {
 		} else {
 			b.root(prog.Call("fchdir", unix.SYS_FCHDIR, prog.Fd(t.dir)))
 		}
+		if t.mount.Mode == Copy && b.r.Keep && b.r.Compare {
+			b.openDir(".", b.p.Slot(WorkBase))
+		}
 		at := b.hidden("empty")
 		data := "lowerdir=.:" + at + ",userxattr"
 		if t.mount.Mode == Copy {
@@ -129,10 +142,10 @@ func (b *builder) overlays() {
 		b.root(
 			overlay(at, data, t.mount.Mode != Copy).About(t.mount.Source),
 			clone(at, t.fd),
-			prog.Call("umount2", unix.SYS_UMOUNT2, prog.Str(at), prog.Bits(unix.MNT_DETACH, "MNT_DETACH")),
+			detach(at),
 		)
 		if t.mount.HasMapped {
-			b.root(prog.Chdir("/"), prog.Call("umount2", unix.SYS_UMOUNT2, prog.Str(b.hidden("lower")), prog.Bits(unix.MNT_DETACH, "MNT_DETACH")))
+			b.root(prog.Chdir("/"), detach(b.hidden("lower")))
 		}
 	}
 }
@@ -151,10 +164,10 @@ func (b *builder) attachAll() {
 			next++
 			continue
 		}
-		b.root(b.parents(m.Target)...)
+		b.root(b.parentsIn("", m.Target)...)
 		b.root(prog.Mkdir(m.Target, 0o755).Ignore(unix.EEXIST))
 		if m.Size == 0 { // of the root's own tmpfs
-			b.root(prog.Call("fchmodat", unix.SYS_FCHMODAT, prog.At(), prog.Str(m.Target), prog.Bits(0o1777, "01777")))
+			b.root(sticky(m.Target))
 			continue
 		}
 		b.root(
@@ -168,7 +181,7 @@ func (b *builder) attachAll() {
 // attach puts one tree at its target.
 func (b *builder) attach(t *tree) {
 	m := &t.mount
-	b.root(b.parents(m.Target)...)
+	b.root(b.parentsIn("", m.Target)...)
 	if m.Dir {
 		b.root(prog.Mkdir(m.Target, 0o755).Ignore(unix.EEXIST))
 	} else {
