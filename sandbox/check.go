@@ -36,7 +36,7 @@ func fieldError(field, value, format string, a ...any) error {
 // nothing but the Spec.
 func (s *Spec) check() error {
 	for _, c := range [...]func(*Spec) error{
-		checkArgs, checkEnv, checkHostname, checkSeccomp, checkUnsafe, checkWalls, checkNet, checkTargets, checkLimits, checkRuntime,
+		checkArgs, checkEnv, checkHostname, checkSeccomp, checkUnsafe, checkWalls, checkNet, checkTargets, checkFiles, checkLimits, checkRuntime,
 	} {
 		if err := c(s); err != nil {
 			return err

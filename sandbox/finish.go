@@ -19,7 +19,8 @@ var Version = "devel"
 // writer that takes none. Nothing of the job is left when it returns. The error
 // is nil whatever the job did. It is an *[Error] when jailrun failed, and the
 // Result's verdict is then error; or one of the stage "output" when a writer of
-// the caller's failed, and the Result is then that of the job. The Result is
+// the caller's failed, or "files" when the job exited with 0 and what was to be
+// collected could not be; the Result is then that of the job. The Result is
 // never nil.
 func (c *Cmd) Wait() (*Result, error) {
 	r := c.run
@@ -45,6 +46,10 @@ func (c *Cmd) Wait() (*Result, error) {
 func (r *run) finish(failure *Error) (*Result, error) {
 	e := r.evidence(failure)
 	res := r.result(&e)
+	var lost error
+	if failure == nil && e.begun > 0 {
+		res.Collected, lost = r.collect()
+	}
 	if r.pool != nil {
 		defer r.pool.end(r) // the run is the pool's from then on
 	} else {
@@ -69,7 +74,18 @@ func (r *run) finish(failure *Error) (*Result, error) {
 		res.Error = e.notRun.report(false)
 		return res, e.notRun
 	}
-	return res, r.outputError()
+	if res.Verdict != Exited || *res.ExitCode != 0 {
+		lost = nil // of a job that failed what is missing is no surprise; the Result tells
+	}
+	return res, errors.Join(r.outputError(), wrapLost(lost))
+}
+
+// wrapLost is the error of files that were wanted and could not be had.
+func wrapLost(err error) error {
+	if err == nil {
+		return nil
+	}
+	return wrap("files", err)
 }
 
 // outputError is what the caller's first writer to fail said, or nil.

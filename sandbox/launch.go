@@ -72,6 +72,12 @@ func (r *run) start() error {
 		return wrap("survey", err)
 	}
 	r.facts = f
+	if err := r.openOutputs(); err != nil {
+		return wrap("files", err)
+	}
+	if err := r.prepareUpper(); err != nil {
+		return wrap("files", err)
+	}
 	if r.cmd.Noise {
 		r.noise = readHostNoise()
 	}
@@ -136,7 +142,7 @@ func subordinate(uid int) func() (u, g []idmap.SubRange, err error) {
 func (r *run) attempt() error {
 	r.undo, r.proc, r.watch = undo{}, nil, nil
 	r.listener = newListener(r)
-	r.procDir, r.upper, r.sysvShm, r.areas = nil, nil, nil, nil
+	r.procDir, r.upper, r.sysvShm, r.areas, r.kept = nil, nil, nil, nil, nil
 	binds, err := r.descriptors()
 	if err != nil {
 		return wrap("descriptors", err)
@@ -167,6 +173,9 @@ func (r *run) attempt() error {
 		if err := r.order(0, 0); err != nil {
 			return r.vanished(wrap("identity", err))
 		}
+	}
+	if err := r.carry(); err != nil {
+		return wrap("files", err)
 	}
 	if r.waiting {
 		return r.awaitReady()
@@ -231,7 +240,11 @@ func (r *run) mapTree(m mappedTree, dir int, uid, gid idmap.Map, binds *[]prog.B
 
 // release undoes all that the run made; the group outlives single attempts.
 func (r *run) release() {
+	r.closeOutputs()
 	r.undo.run(&r.leftovers)
+	if r.upperLock != nil {
+		_ = r.upperLock.Close()
+	}
 	if err := r.removeGroup(); err != nil {
 		r.leftovers = append(r.leftovers, err)
 	}

@@ -31,6 +31,7 @@ type Plan struct {
 	limits    Limits
 	stdinNull bool
 	runtime   *RuntimeReport
+	copyIn    []copyIn
 	dir       string     // that is taken as current, "" if none can be
 	lateNotes int        // so many of the first notes are about limits that may come late
 	late      *lateSlots // of a plan for a pool; else nil

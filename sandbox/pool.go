@@ -90,6 +90,9 @@ func NewPool(template Spec, o PoolOptions) (*Pool, error) {
 		o.Most = perCPU * runtime.GOMAXPROCS(0)
 	}
 	p := &Pool{template: shape(&template), subtree: o.Subtree, evacuate: o.Evacuate, most: o.Most, target: min(o.Most, runtime.GOMAXPROCS(0))}
+	if len(template.CopyIn) > 0 || template.collects() || template.Upper != "" {
+		return nil, wrap("spec", fieldError("files", "", "copied in or out, or kept, belong to one run and not to a pool"))
+	}
 	check := p.stub()
 	plan, err := check.Plan()
 	if err != nil {
@@ -132,6 +135,9 @@ func (p *Pool) stub() *Cmd {
 
 // fits reports whether a sandbox of the pool is one that c would make itself.
 func (p *Pool) fits(c *Cmd) bool {
+	if len(c.CopyIn) > 0 || c.collects() || c.Upper != "" {
+		return false // files come and go around one run
+	}
 	if c.Subtree != nil && c.Subtree != p.subtree {
 		return false
 	}

@@ -20,17 +20,8 @@ func (pl *Plan) resolveRoot(s *Spec, f *facts, b build) error {
 		Size: uint64(pl.limits.Disk), Inodes: pl.limits.Inodes, Home: Home, Owner: job,
 		Etc: fs.Fabricate(s.hostname(), Home, job[0], job[1]),
 	}
-	if !s.composed() {
-		dir, err := pl.rootDir(s, f)
-		if err != nil {
-			return err
-		}
-		lower := fs.Lower{Dir: dir}
-		if f.uid == 0 {
-			lower.Mapped, lower.HasMapped = pl.Program.Slot("root-tree"), true
-			pl.mapped = append(pl.mapped, mappedTree{slot: lower.Mapped, source: dir, lower: true})
-		}
-		pl.root.Lowers = []fs.Lower{lower}
+	if err := pl.resolveLayers(s, f); err != nil {
+		return err
 	}
 	if err := pl.resolveCWD(s, f, b); err != nil {
 		return err
@@ -53,28 +44,9 @@ func (pl *Plan) resolveRoot(s *Spec, f *facts, b build) error {
 		target, _ := fs.Clean(x.Target)
 		pl.root.Files = append(pl.root.Files, fs.File{Name: target, Content: x.Content, Mode: 0o644})
 	}
-	return nil
-}
-
-func (pl *Plan) rootDir(s *Spec, f *facts) (string, error) {
-	dir := s.Rootfs
-	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(f.dir, dir)
-	}
-	dir, err := filepath.EvalSymlinks(dir)
-	if err != nil {
-		return "", &FieldError{"rootfs", s.Rootfs, err}
-	}
-	st, err := os.Stat(dir)
-	switch {
-	case err != nil:
-		return "", &FieldError{"rootfs", s.Rootfs, err}
-	case !st.IsDir():
-		return "", fieldError("rootfs", s.Rootfs, "is not a directory")
-	case !f.userXattr:
-		return "", fieldError("rootfs", s.Rootfs, "needs an overlay on a tmpfs, which works since Linux 6.6")
-	}
-	return dir, nil
+	pl.root.Keep, pl.root.Compare = s.collects(), s.Diff != ""
+	pl.root.Serve = len(s.CopyIn) > 0 || s.Diff != ""
+	return pl.resolveCopyIn(s, f)
 }
 
 // resolveCWD decides how the current directory is seen (CLI.md, "The current

@@ -66,8 +66,10 @@ type Result struct {
 	Denied []DeniedCall `json:"denied,omitempty"`
 	// Calls are all system calls of a run that records ([Spec.RecordCalls]).
 	Calls []RecordedCall `json:"calls,omitempty"`
-	Notes []string       `json:"notes,omitempty"` // what was decided differently from what was asked by default
-	Error *ErrorReport   `json:"error,omitempty"` // for ErrorVerdict and NotStarted
+	// Collected tells of each CopyOut, ExportLayer and Diff.
+	Collected []Collected  `json:"collected,omitempty"`
+	Notes     []string     `json:"notes,omitempty"` // what was decided differently from what was asked by default
+	Error     *ErrorReport `json:"error,omitempty"` // for ErrorVerdict and NotStarted
 }
 
 // A Tier says who enforces the limits.

@@ -48,6 +48,9 @@ type run struct {
 
 	procDir, upper, sysvShm *os.File   // from the Ready message
 	areas                   []*os.File // in each tmpfs of the job, from the Ready message
+	outputs                 []output   // of the caller's, for the job's files
+	kept                    *kept      // nil if no file of the job's is wanted
+	upperLock               *os.File   // of Spec.Upper, held for the run; nil without one
 	exit                    *prog.Exit
 	initGone                bool
 
@@ -251,15 +254,18 @@ func (r *run) discard() error {
 }
 
 // reapInit waits for init's end. Its mount namespace is gone when this returns.
-// Init may be a child of the spawner's, which reaps it.
-func (r *run) reapInit() error {
-	fds := []unix.PollFd{{Fd: int32(r.proc.PidFd.Fd()), Events: unix.POLLIN}}
+func (r *run) reapInit() error { return reap(r.proc) }
+
+// reap waits for the end of a process, which may be a child of the spawner's
+// that is reaped there.
+func reap(p *prog.Process) error {
+	fds := []unix.PollFd{{Fd: int32(p.PidFd.Fd()), Events: unix.POLLIN}}
 	for fds[0].Revents == 0 {
 		if err := poll(fds, -1); err != nil {
 			return err
 		}
 	}
-	err := unix.Waitid(unix.P_PIDFD, int(r.proc.PidFd.Fd()), nil, unix.WEXITED|unix.WALL|unix.WNOHANG, nil)
+	err := unix.Waitid(unix.P_PIDFD, int(p.PidFd.Fd()), nil, unix.WEXITED|unix.WALL|unix.WNOHANG, nil)
 	if err != nil && !errors.Is(err, unix.ECHILD) {
 		return os.NewSyscallError("waitid", err)
 	}

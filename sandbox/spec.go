@@ -34,10 +34,31 @@ type Spec struct {
 	// ReadOnlyRoot leaves the root without a writable layer; /tmp, HOME and
 	// /dev/shm stay writable.
 	ReadOnlyRoot bool
-	// Binds, Tmpfs and Files are added to the root in this order.
-	Binds []Bind
-	Tmpfs []Tmpfs
-	Files []File
+	// Layers are directories that lie over Rootfs as further read-only layers,
+	// the last one on top. They hold files as overlay has them: a character
+	// device 0:0 hides a name, user.overlay.opaque=y what a directory has below.
+	// They need a Rootfs other than host.
+	Layers []string
+	// Upper is a directory outside that keeps what is written to the root: its
+	// directory "upper" is the writable layer, and can be one of Layers later.
+	// It is made if it does not exist, is held for one run at a time, and needs
+	// a Rootfs other than host. "" keeps nothing.
+	Upper string
+	// Binds, Tmpfs, Files and CopyIn are added to the root in this order.
+	Binds  []Bind
+	Tmpfs  []Tmpfs
+	Files  []File
+	CopyIn []CopyIn
+	// CopyOut, Diff and ExportLayer collect what the job has left, when all its
+	// processes are dead and whatever the verdict is.
+	CopyOut []CopyOut
+	// Diff names a file outside that receives what the job has created, changed
+	// and deleted, a JSON object a line: see [Change]. "" writes none.
+	Diff string
+	// ExportLayer names a file outside that receives what the job has changed of
+	// a root of layers, as a tar that is an OCI layer, with whiteouts. "" writes
+	// none. It needs a Rootfs other than host.
+	ExportLayer string
 
 	// Map says which ids the job has; the zero value is the caller's own id as
 	// root inside. As root a locked block of unprivileged ids is used instead.
