@@ -95,12 +95,12 @@ var flagTable = [...]flagDef{
 	{"cwd", "cow|ro|rw|none", "how the current directory is seen inside", once, (*request).setCWD},
 	{"C", "DIR", "as if started in DIR", once, nil},
 	{"workdir", "DIR", "first working directory inside", once, (*request).setWorkdir},
-	{"layer", "DIR", unsupported, many, notYet},
-	{"upper", "DIR", unsupported, once, notYet},
-	{"copy-in", "SRC:DST", unsupported, many, notYet},
-	{"copy-out", "SRC[:DST]", unsupported, many, notYet},
-	{"diff", "FILE", unsupported, once, notYet},
-	{"export-layer", "FILE", unsupported, once, notYet},
+	{"layer", "DIR", "a read-only layer over --rootfs; the last one on top", many, func(r *request, v string) error { return add(&r.spec.Layers, v) }},
+	{"upper", "DIR", "keep what is written to the root in DIR/upper, a layer for later runs", once, func(r *request, v string) error { return text(&r.spec.Upper, v) }},
+	{"copy-in", "SRC:DST", "give the job a copy of SRC", many, (*request).addCopyIn},
+	{"copy-out", "SRC[:DST]", "copy SRC out when the job is over; DST.tar gets a tar", many, (*request).addCopyOut},
+	{"diff", "FILE", "write what the job created, changed and deleted, a JSON object a line", once, func(r *request, v string) error { return text(&r.spec.Diff, v) }},
+	{"export-layer", "FILE", "write what the job changed of --rootfs as an OCI layer, a tar", once, func(r *request, v string) error { return text(&r.spec.ExportLayer, v) }},
 
 	// Identity, network, confinement.
 	{"map", "self|auto|auto:isolated|IN:OUT:N…", "user and group ids of the job (default self)", once, func(r *request, v string) error { return text(&r.spec.Map.Mode, v) }},

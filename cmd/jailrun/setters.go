@@ -52,6 +52,14 @@ func text(field *string, value string) error {
 	return nil
 }
 
+func add(list *[]string, value string) error {
+	*list = append(*list, value)
+	if value == "" {
+		return errors.New("the value is empty")
+	}
+	return nil
+}
+
 // count reads a whole number of at least 1.
 func count(value, none string, most int) (int, error) {
 	if n, err := strconv.Atoi(value); err == nil && n >= 1 && n <= most {
