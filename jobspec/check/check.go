@@ -68,11 +68,11 @@ func same(out, answer io.Reader, unit string) (Finding, error) {
 		case endA && endB:
 			return ok()
 		case endA:
-			return wrong("%s: the output ends, expected %s", place(unit, newlines, offset), excerpt(line, true, y, b))
+			return wrong("%s: the output ends, expected %s", place(unit, newlines, offset), excerpt(line, y, b))
 		case endB:
-			return wrong("%s: expected the end, got %s", place(unit, newlines, offset), excerpt(line, true, x, a))
+			return wrong("%s: expected the end, got %s", place(unit, newlines, offset), excerpt(line, x, a))
 		case x != y:
-			return wrong("%s: got %s, expected %s", place(unit, newlines, offset), excerpt(line, true, x, a), excerpt(line, true, y, b))
+			return wrong("%s: got %s, expected %s", place(unit, newlines, offset), excerpt(line, x, a), excerpt(line, y, b))
 		}
 		offset++
 		if x == '\n' {
@@ -92,14 +92,11 @@ func place(unit string, newlines, offset int) string {
 }
 
 // excerpt quotes a unit from its start, as far as it is short.
-func excerpt(line []byte, more bool, next byte, rest *bufio.Reader) string {
+func excerpt(line []byte, next byte, rest *bufio.Reader) string {
 	const longest = 64
-	text := append([]byte{}, line...)
-	if more {
-		text = append(text, next)
-		tail, _ := rest.Peek(longest) // as much as there is
-		text = append(text, tail...)
-	}
+	text := append(bytes.Clone(line), next)
+	tail, _ := rest.Peek(longest) // as much as there is
+	text = append(text, tail...)
 	if i := bytes.IndexByte(text, '\n'); i == 0 {
 		text = text[:1]
 	} else if i > 0 {

@@ -16,6 +16,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -225,7 +226,7 @@ func (j *Journal) Append(line []byte) error {
 	if err := j.failed(nil); err != nil {
 		return err
 	}
-	if _, err := j.f.Write(append(line[:len(line):len(line)], '\n')); err != nil {
+	if _, err := j.f.Write(append(slices.Clip(line), '\n')); err != nil {
 		return j.failed(err)
 	}
 	j.pending <- line
