@@ -1,0 +1,187 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sys/unix"
+
+	jfs "github.com/jailrun/jailrun/fs"
+	"github.com/jailrun/jailrun/idmap"
+)
+
+// openTar is the tar of a root. What it holds is known when it has been read.
+func openTar(name string) (*found, error) {
+	f, err := openFile(name)
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &found{close: f.Close, layers: []blob{{size: st.Size(), open: func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(f), nil
+	}}}}, nil
+}
+
+// writeImage writes what a launch reads.
+func (s *Store) writeImage(id string, layers []string, c *v1.ConfigFile) error {
+	m := &jfs.Image{
+		ID: id, Layers: layers, Workdir: c.Config.WorkingDir,
+		Entrypoint: c.Config.Entrypoint, Cmd: c.Config.Cmd,
+	}
+	for _, kv := range c.Config.Env {
+		if name, _, ok := strings.Cut(kv, "="); ok && name != "" && !strings.Contains(kv, "\x00") {
+			m.Env = append(m.Env, kv)
+		}
+	}
+	if m.Workdir != "" {
+		m.Workdir = path.Clean("/" + m.Workdir)
+	}
+	var err error
+	if m.User, err = s.userOf(c.Config.User, layers); err != nil {
+		return err
+	}
+	old, err := os.ReadFile(s.Dir + "/images/" + hexOf(id))
+	if err == nil && string(old) == string(m.Encode()) {
+		return nil // jobs may hold the file that is there
+	}
+	return s.writeFile("images/"+hexOf(id), m.Encode())
+}
+
+// userOf makes numbers of an image's user by the image's own /etc/passwd and
+// /etc/group. A name that does not stand there stays as it is: who starts a job
+// is told, and may choose another with --user.
+func (s *Store) userOf(user string, layers []string) (string, error) {
+	if user == "" {
+		return "", nil
+	}
+	name, group, hasGroup := strings.Cut(user, ":")
+	passwd, err := s.fileOf("etc/passwd", layers)
+	if err != nil {
+		return "", err
+	}
+	uid, gid := name, "0"
+	for line := range strings.Lines(passwd) {
+		if f := strings.Split(line, ":"); len(f) >= 4 && (f[0] == name || f[2] == name) {
+			uid, gid = f[2], f[3]
+			break
+		}
+	}
+	if hasGroup {
+		gid = group
+		groups, err := s.fileOf("etc/group", layers)
+		if err != nil {
+			return "", err
+		}
+		for line := range strings.Lines(groups) {
+			if f := strings.Split(line, ":"); len(f) >= 3 && f[0] == group {
+				gid = f[2]
+				break
+			}
+		}
+	}
+	if _, err := idmap.ParseUser(uid + ":" + gid); err != nil {
+		return user, nil
+	}
+	return uid + ":" + gid, nil
+}
+
+// fileOf reads a small file of an image, as the topmost layer that speaks of it
+// has it; "" if there is none.
+func (s *Store) fileOf(name string, layers []string) (string, error) {
+	for _, l := range slices.Backward(layers) {
+		dir, err := unix.Open(s.Layers()+"/"+l, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return "", &os.PathError{Op: "open", Path: l, Err: err}
+		}
+		text, found, err := readInRoot(dir, name)
+		unix.Close(dir)
+		if found || err != nil {
+			return text, err
+		}
+	}
+	return "", nil
+}
+
+func readInRoot(dir int, name string) (text string, found bool, err error) {
+	fd, err := unix.Openat2(dir, name, &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
+		return "", false, nil
+	case err != nil:
+		return "", true, nil // a whiteout, or what nobody may read: it says nothing
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return "", true, nil
+	}
+	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	return string(b), true, err
+}
+
+// sourceLine is one image in a file of sources.
+func sourceLine(id, tag, file string) string {
+	return id + " " + quoted(tag) + " " + quoted(file) + "\n"
+}
+
+// settled is how old a change must be before the file's times tell a later one:
+// the kernel's clock for files ticks every 1 to 10 ms.
+const settled = 50 * time.Millisecond
+
+// addSource remembers what came out of a file, so that the next launch need not
+// look into it. One that has just been written is looked into once more.
+func (s *Store) addSource(key string, src Source, id string) error {
+	file := src.file()
+	var st unix.Stat_t
+	if err := unix.Stat(file, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: file, Err: err}
+	}
+	if jfs.SourceKey(&st) != key || time.Since(time.Unix(st.Ctim.Unix())) < settled {
+		return nil
+	}
+	abs, err := absolute(file)
+	if err != nil {
+		return err
+	}
+	name := "sources/" + key
+	old, err := os.ReadFile(s.Dir + "/" + name)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	text := sourceLine(id, src.Tag, abs)
+	for line := range strings.Lines(string(old)) {
+		if _, rest, _ := strings.Cut(line, " "); !strings.HasPrefix(rest, quoted(src.Tag)+" ") {
+			text += line
+		}
+	}
+	if text == string(old) {
+		return nil
+	}
+	return s.writeFile(name, []byte(text))
+}
+
+func absolute(name string) (string, error) {
+	if path.IsAbs(name) {
+		return path.Clean(name), nil
+	}
+	wd, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("the directory of %q: %w", name, err)
+	}
+	return path.Join(wd, name), nil
+}
