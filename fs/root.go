@@ -16,6 +16,10 @@ type Root struct {
 	// Upper, if its Dir is set, keeps what is written to the root; else that
 	// goes to the root's tmpfs and is gone with it. It needs Lowers.
 	Upper UpperDir
+	// Of names, in messages, what Lowers come from; "" for the host.
+	Of string
+	// Workdir, if set, is an absolute directory that is made if it is not there.
+	Workdir string
 	// ReadOnly leaves only /tmp, /var/tmp, Home and /dev/shm writable.
 	ReadOnly bool
 	Size     uint64 // bytes of all writable areas; must not be 0
@@ -124,6 +128,7 @@ func (r *Root) Append(p *prog.Program) {
 	b.maskProc()
 	b.attachAll()
 	b.files()
+	b.workdir()
 	b.keep()
 	b.seal()
 }

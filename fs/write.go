@@ -58,6 +58,14 @@ func (r *Root) IsHosts(name string) bool {
 	return hosts
 }
 
+// workdir makes the directory that an image starts in; many do not have it.
+func (b *builder) workdir() {
+	if w := b.r.Workdir; w != "" && w != "/" {
+		b.root(b.parentsIn("", w)...)
+		b.root(prog.Mkdir(w, 0o755).Ignore(unix.EEXIST))
+	}
+}
+
 // parentsIn makes the directories above path in dir, which may exist.
 func (b *builder) parentsIn(dir, path string) []prog.Step {
 	var steps []prog.Step

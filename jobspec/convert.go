@@ -245,7 +245,7 @@ func (f *Flags) environment(s *sandbox.Spec, o Options) error {
 	case f.ClearEnv != nil && *f.ClearEnv:
 		s.Env = append([]string{}, more...)
 	case len(more) > 0:
-		s.Env = append(sandbox.DefaultEnv(), more...)
+		s.AddEnv = more
 	}
 	return nil
 }

@@ -46,6 +46,9 @@ func (s *Spec) check() error {
 }
 
 func checkArgs(s *Spec) error {
+	if len(s.Args) == 0 && !s.composed() {
+		return nil // an image may name one
+	}
 	if len(s.Args) == 0 || s.Args[0] == "" {
 		return fieldError("command", "", "no program given")
 	}
@@ -58,7 +61,7 @@ func checkArgs(s *Spec) error {
 }
 
 func checkEnv(s *Spec) error {
-	for _, kv := range s.Env {
+	for _, kv := range slices.Concat(s.Env, s.AddEnv) {
 		name, _, ok := strings.Cut(kv, "=")
 		switch {
 		case !ok || name == "":

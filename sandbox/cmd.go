@@ -24,6 +24,12 @@ type Cmd struct {
 	// job is over and the run is canceled, one Write may outlast Wait.
 	Stdout, Stderr io.Writer
 
+	// ImportImage, if set, imports an image that Rootfs names by a file and
+	// that the store does not know, and returns its id; source is in the form
+	// of Rootfs with an absolute path. Without it that is an error
+	// ([fs.ErrNotImported]). jailrun runs `jailrun image import` for it.
+	ImportImage func(ctx context.Context, source string) (id string, err error)
+
 	// Trace, if set, is told what happens, from the goroutine of Start or Wait.
 	Trace func(Event)
 

@@ -47,10 +47,11 @@ func (pl *Plan) workdir(s *Spec) string {
 }
 
 func (s *Spec) environment() []string {
-	if s.Env == nil {
-		return DefaultEnv()
+	env := s.Env
+	if env == nil {
+		env = DefaultEnv()
 	}
-	return s.Env
+	return mergeEnv(env, s.AddEnv) // getenv(3) finds the first of a name
 }
 
 func (s *Spec) profile() string {

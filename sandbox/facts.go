@@ -23,6 +23,7 @@ type facts struct {
 	home     string // the caller's; "" if it has none
 	exe      string // our own program
 	host     fs.Host
+	image    *imageUse // that the root is made of; nil for none
 	hard     [limits.Resources]unix.Rlimit
 
 	userXattr bool // tmpfs has user.* attributes, so an overlay on it works (Linux 6.6)

@@ -203,7 +203,13 @@ func (x *execScene) absent() string {
 		case here:
 			return word(name) + " is in the current directory, which is not shown (--cwd)"
 		}
+		if x.root.Of != "" {
+			return "no program " + word(name) + " is in the job's PATH in " + word(x.root.Of) + ": check the spelling"
+		}
 		return "no program " + word(name) + " is in the job's PATH: check the spelling, or use a --rootfs that has it"
+	}
+	if x.root.Of != "" && path.IsAbs(name) && !x.look("/", name).found {
+		return "there is no " + word(name) + " in " + word(x.root.Of) + ": check the spelling"
 	}
 	at := name
 	if !path.IsAbs(at) {

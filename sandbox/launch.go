@@ -67,11 +67,11 @@ func (r *run) start() error {
 	if r.id, err = newID(); err != nil {
 		return wrap("survey", err)
 	}
-	f, err := survey(s)
+	f, s, err := r.cmd.surveyWithImage(r.ctx, true)
 	if err != nil {
 		return wrap("survey", err)
 	}
-	r.facts = f
+	r.facts, r.spec = f, s
 	if err := r.openOutputs(); err != nil {
 		return wrap("files", err)
 	}
@@ -248,6 +248,12 @@ func (r *run) release() {
 	if err := r.removeGroup(); err != nil {
 		r.leftovers = append(r.leftovers, err)
 	}
+	if r.facts != nil {
+		if err := r.facts.image.close(); err != nil {
+			r.leftovers = append(r.leftovers, err)
+		}
+		r.facts.image = nil
+	}
 }
 
 // An undo is a list of reverse actions, run last first.
@@ -271,10 +277,11 @@ func (c *Cmd) Plan() (*Plan, error) {
 	if err := s.check(); err != nil {
 		return nil, wrap("spec", err)
 	}
-	f, err := survey(s)
+	f, s, err := c.surveyWithImage(context.Background(), false)
 	if err != nil {
 		return nil, wrap("survey", err)
 	}
+	defer f.image.close()
 	tier, tree, _, err := c.tier("")
 	if err != nil {
 		return nil, wrap("limits", err)

@@ -25,7 +25,10 @@ func (pl *Plan) resolveLayers(s *Spec, f *facts) error {
 	if len(s.Layers) > maxLayers {
 		return fieldError("layer", s.Layers[maxLayers], "is one too many: overlay stacks at most %d over a root", maxLayers)
 	}
-	if err := pl.addLayer("rootfs", s.Rootfs, f); err != nil {
+	pl.root.Of = s.Rootfs
+	if f.image != nil {
+		pl.addImage(s, f)
+	} else if err := pl.addLayer("rootfs", s.Rootfs, f); err != nil {
 		return err
 	}
 	for _, dir := range s.Layers {
@@ -42,13 +45,18 @@ func (pl *Plan) addLayer(field, name string, f *facts) error {
 	if err != nil {
 		return err
 	}
-	lower := fs.Lower{Dir: dir}
+	pl.addLower(fs.Lower{Dir: dir}, f)
+	return nil
+}
+
+// addLower puts layers on top of those that are there; for root shown under the
+// job's ids.
+func (pl *Plan) addLower(lower fs.Lower, f *facts) {
 	if f.uid == 0 {
 		lower.Mapped, lower.HasMapped = pl.Program.Slot("root-tree"), true
-		pl.mapped = append(pl.mapped, mappedTree{slot: lower.Mapped, source: dir, lower: true})
+		pl.mapped = append(pl.mapped, mappedTree{slot: lower.Mapped, source: lower.Dir, lower: true})
 	}
 	pl.root.Lowers = append(pl.root.Lowers, lower)
-	return nil
 }
 
 // directory resolves the name of a directory outside, once: later it must be

@@ -14,7 +14,7 @@ import (
 func (r *run) result(e *evidence) *Result {
 	res := &Result{
 		Version: 1, ID: r.id, Jailrun: Version, Kernel: kernelRelease(), StartedAt: time.Now(),
-		Argv: r.cmd.Args, Tier: r.tier, Limits: []Enforced{}, Notes: r.notes, Wall: e.wall(),
+		Argv: r.argv(), Tier: r.tier, Limits: []Enforced{}, Notes: r.notes, Wall: e.wall(),
 	}
 	if pl := r.plan; pl != nil {
 		res.Notes = append(res.Notes, pl.notes...)
@@ -39,6 +39,14 @@ func (r *run) result(e *evidence) *Result {
 	res.Stdout, res.Stderr = r.streams[0].report(), r.streams[1].report()
 	r.usage(res, e)
 	return res
+}
+
+// argv is what the job was to run, be it the image's own program.
+func (r *run) argv() []string {
+	if r.spec != nil {
+		return r.spec.Args
+	}
+	return r.cmd.Args
 }
 
 func (r *run) identityReport() *Identity {

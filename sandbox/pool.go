@@ -117,7 +117,7 @@ func (p *Pool) Command(name string, arg ...string) *Cmd {
 // shape is what of a Spec must be known when a sandbox is prepared.
 func shape(s *Spec) Spec {
 	x := *s
-	x.Args, x.Env, x.Workdir, x.Runtime = nil, nil, "", ""
+	x.Args, x.Env, x.AddEnv, x.Workdir, x.Runtime = nil, nil, nil, "", ""
 	l := &x.Limits
 	l.CPUTime, l.Wall, l.Grace, l.CancelGrace, l.Output, l.TruncateOutput = 0, 0, 0, 0, 0, false
 	return x

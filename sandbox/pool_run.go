@@ -97,14 +97,15 @@ func (p *Pool) start(ctx context.Context, c *Cmd) (done bool, err error) {
 func (r *run) enter(ctx context.Context, c *Cmd) error {
 	r.began = limits.Now()
 	stdin := c.wantsStdin()
-	plan, late, err := r.plan.forJob(&c.Spec, r.facts, stdin)
+	s := c.withImage(r.facts.image)
+	plan, late, err := r.plan.forJob(s, r.facts, stdin)
 	if err != nil {
 		return err
 	}
 	if err := r.proc.Give(late); err != nil {
 		return err
 	}
-	r.plan, r.cmd, r.ctx, r.pool, r.waiting = plan, c, ctx, c.Pool, false
+	r.plan, r.cmd, r.spec, r.ctx, r.pool, r.waiting = plan, c, s, ctx, c.Pool, false
 	r.listener = newListener(r)
 	r.streams[0].to, r.streams[1].to = c.Stdout, c.Stderr
 	r.shareWriter()

@@ -21,6 +21,7 @@ import (
 // atomic, or has a lock: wake its own, ctl and group that of hold.
 type run struct {
 	cmd   *Cmd
+	spec  *Spec           // of cmd, with what its image asks for
 	ctx   context.Context // of Start; it spans the run, as that of exec.CommandContext
 	facts *facts
 	plan  *Plan
@@ -218,7 +219,7 @@ func (r *run) launchFailed(msg []byte) error {
 	}
 	e := stepError(r.plan.Program, f)
 	if e.Stage == prog.StageExec.String() {
-		e.explainExec(r.plan.Program, &r.plan.root, r.cmd.Args[0], r.facts.dir)
+		e.explainExec(r.plan.Program, &r.plan.root, r.spec.Args[0], r.facts.dir)
 	}
 	return e
 }

@@ -12,11 +12,15 @@ import (
 // network, with every wall in force.
 type Spec struct {
 	// Args is the program and its arguments. A name without a slash is looked
-	// up in the job's own PATH, inside the sandbox. It must not be empty.
+	// up in the job's own PATH, inside the sandbox. Nil means the program of
+	// the image that Rootfs names; without one it must not be empty.
 	Args []string
 	// Env is the whole environment of the job as K=V, in order, the last of a
-	// name wins. Nil means [DefaultEnv]; nothing is taken from the caller.
+	// name wins. Nil means [DefaultEnv], with what the image that Rootfs names
+	// sets; nothing is taken from the caller.
 	Env []string
+	// AddEnv is set besides, on top of Env or of what stands for it.
+	AddEnv []string
 
 	// Dir is the directory outside that is taken as current; "" means the
 	// process's own. It is seen inside as [WorkDir], in the way CWD says.
@@ -25,11 +29,15 @@ type Spec struct {
 	// right, and says in Result.Notes if it is not.
 	CWD CWD
 	// Workdir is the job's first working directory inside; "" means
-	// [WorkDir], or HOME when Dir is not seen.
+	// [WorkDir], or HOME when Dir is not seen; or that of an image, if CWD is
+	// zero.
 	Workdir string
 
 	// Rootfs is "" or "host" for the root composed of the host's system
-	// directories, or a directory to be used as the root.
+	// directories; a path, with a slash in it, of a directory or of the tar of
+	// a root; oci:DIR[:TAG] for an OCI layout; docker-archive:FILE[:TAG] for
+	// what docker save writes; or the name of an imported image. Files are
+	// imported by [Cmd.ImportImage] unless that has been done.
 	Rootfs string
 	// ReadOnlyRoot leaves the root without a writable layer; /tmp, HOME and
 	// /dev/shm stay writable.
@@ -64,7 +72,8 @@ type Spec struct {
 	// root inside. As root a locked block of unprivileged ids is used instead.
 	Map Map
 	// User is the job's uid and gid inside, as "UID[:GID]", or "caller". ""
-	// means 0 under the self map and as root, 1000 under auto.
+	// means that of an image, else 0 under the self map and as root, 1000 under
+	// auto.
 	User string
 	// Hostname is the name inside; "" means "jail".
 	Hostname string

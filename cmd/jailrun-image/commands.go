@@ -43,8 +43,14 @@ func bring(ctx context.Context, c *call, src image.Source) error {
 	}
 	got, err := s.Import(ctx, src, o)
 	bar.clear()
-	if err != nil || c.quiet {
+	switch {
+	case err != nil:
 		return err
+	case c.id:
+		_, err = fmt.Fprintln(c.out, got.ID)
+		return err
+	case c.quiet:
+		return nil
 	}
 	for _, l := range got.LeftOut {
 		c.console.note("left out: " + l)

@@ -31,6 +31,7 @@ const helpText = `jailrun image keeps the images that --rootfs takes jobs' roots
 
   --max-size SIZE      bound of the files of one image (import, pull; 16g)
   --max-entries N      bound of their number (4000000)
+  --id                 print nothing but the image's id (import, pull)
   -q                   no progress, no summary
 
 Layers are unpacked once, checked against their digests and shared by all images
@@ -58,6 +59,7 @@ type call struct {
 	args    []string
 	name    string
 	json    bool
+	id      bool // print nothing but the image's id
 	quiet   bool
 	limits  image.Limits
 	out     io.Writer

@@ -15,7 +15,7 @@ func (e *usageError) Error() string { return e.text }
 
 // flagsOf lists the flags of each command.
 var flagsOf = map[string]string{
-	"import": "name max-size max-entries q", "pull": "name max-size max-entries q",
+	"import": "name id max-size max-entries q", "pull": "name id max-size max-entries q",
 	"list": "format q", "ls": "format q", "rm": "q", "gc": "q",
 }
 
@@ -38,8 +38,8 @@ func parse(command string, words []string) (c *call, help bool, err error) {
 		if !strings.Contains(" "+flagsOf[command]+" ", " "+flag+" ") {
 			return nil, false, &usageError{strconv.Quote(w) + " is no flag of image " + command, "jailrun image --help lists them"}
 		}
-		if flag == "q" {
-			c.quiet = true
+		if flag == "q" || flag == "id" {
+			c.quiet, c.id = c.quiet || flag == "q", c.id || flag == "id"
 			continue
 		}
 		if !glued {

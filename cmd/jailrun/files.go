@@ -218,26 +218,16 @@ func (r *request) setWorkdir(value string) error {
 	return nil
 }
 
-// setRootfs takes a directory. A word without a slash is reserved for the name
-// of an imported image, as a prefix is for its kind.
+// setRootfs takes a directory, an image by its name, or a file that an image is
+// in. A word without a slash is a name.
 func (r *request) setRootfs(value string) error {
-	kind, _, prefixed := strings.Cut(value, ":")
+	kind, rest, prefixed := strings.Cut(value, ":")
 	switch {
-	case value == "host", value == ".", value == "..":
-	case prefixed && (kind == "oci" || kind == "docker-archive"), archiveName(value):
-		return errNotSupportedValue(value)
-	case !strings.Contains(value, "/"):
-		return errors.New("an imported image such as " + quote(value) + " is " + unsupported + "; a directory is written ./" + value)
+	case prefixed && rest == "" || value == "":
+		return errors.New(quote(value) + " names no image or directory")
+	case prefixed && (kind == "docker" || kind == "docker-daemon" || kind == "oci-archive" || kind == "dir"):
+		return errors.New(quote(value) + " is of an unknown kind; want oci:DIR[:TAG], docker-archive:FILE, a tar, a directory or the name of an image")
 	}
 	r.spec.Rootfs = value
 	return nil
-}
-
-func archiveName(name string) bool {
-	for _, end := range [...]string{".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"} {
-		if strings.HasSuffix(name, end) {
-			return true
-		}
-	}
-	return false
 }

@@ -86,7 +86,7 @@ var flagTable = [...]flagDef{
 	{"require", "cgroup,landlock", "refuse the watchdog tier; refuse a kernel without Landlock", once, (*request).setRequire},
 
 	// Files.
-	{"rootfs", "host|DIR", "the root: composed of the host's system directories (default), or DIR", once, (*request).setRootfs},
+	{"rootfs", "host|DIR|IMAGE", "the root: of the host's system directories (default), DIR, an image's name, oci:DIR[:TAG], docker-archive:FILE, FILE.tar", once, (*request).setRootfs},
 	{"ro-root", "", "no writable layer on the root", once, func(r *request, _ string) error { return on(&r.spec.ReadOnlyRoot) }},
 	{"bind", "SRC[:DST][:OPTS]", "show SRC inside; OPTS of ro (default), rw, noexec, optional, sockets", many, (*request).addBind},
 	{"mount", "src=SRC,dst=DST,OPTS", "the same with CSV quoting, for odd names", many, (*request).addMount},

@@ -11,6 +11,7 @@ truthfully why it ended.
   jailrun plan [flags] -- CMD [ARG...]      print what would be done, do nothing
   jailrun doctor [--format json]            probe this host, print exact fixes
   jailrun gc                                sweep what crashed runs left
+  jailrun image import|pull|list|rm|gc      images for --rootfs
   jailrun version | completion SHELL | help flags
 
 Limits (sizes 100m, 1.5GiB; durations 1.5s, 200ms, 2m)
@@ -25,7 +26,7 @@ and the current directory as /work, where writes are discarded
   --cwd cow|ro|rw|none      how the current directory is seen
   -C DIR                    as if started in DIR
   --bind SRC[:DST][:rw]     show a file or directory, read-only unless rw
-  --tmpfs DST, --file DST=TEXT|@FILE, --rootfs DIR, --ro-root
+  --tmpfs DST, --file DST=TEXT|@FILE, --rootfs DIR|IMAGE, --ro-root
   --env K=V, --env K, --env-pass GLOB, --env-file FILE, --clear-env
   -n, --stdin FILE, --stdout FILE, --stderr FILE
 

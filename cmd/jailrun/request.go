@@ -32,7 +32,8 @@ const noStdin = "\x00"
 func newRequest(w *words) (*request, error) {
 	r := &request{}
 	r.spec.Args = w.args
-	if len(w.args) == 0 || w.args[0] == "" {
+	rootfs, _ := w.last("rootfs")
+	if len(w.args) == 0 && (rootfs == "" || rootfs == "host") || len(w.args) > 0 && w.args[0] == "" {
 		return nil, &usageError{text: "no program given", hint: "jailrun [flags] -- CMD [ARG…]; jailrun --help shows examples"}
 	}
 	if w.has("show-secrets") && w.command != "plan" {
@@ -103,7 +104,7 @@ func (r *request) finish(w *words) error {
 	case r.clearEnv:
 		r.spec.Env = append([]string{}, r.env...)
 	case len(r.env) > 0:
-		r.spec.Env = append(sandbox.DefaultEnv(), r.env...)
+		r.spec.AddEnv = r.env
 	}
 	return nil
 }

@@ -57,6 +57,8 @@ func TestRequest(t *testing.T) {
 		{"--require cgroup", func(s *sandbox.Spec) { s.Limits.RequireCgroup = true }},
 		{"--rootfs host --ro-root", func(s *sandbox.Spec) { s.Rootfs, s.ReadOnlyRoot = "host", true }},
 		{"--rootfs ./r", func(s *sandbox.Spec) { s.Rootfs = "./r" }},
+		{"--rootfs debian:12", func(s *sandbox.Spec) { s.Rootfs = "debian:12" }},
+		{"--rootfs oci:d:t", func(s *sandbox.Spec) { s.Rootfs = "oci:d:t" }},
 		{"--cwd rw --workdir /x", func(s *sandbox.Spec) { s.CWD, s.Workdir = sandbox.CWDWritable, "/x" }},
 		{"--cwd cow", func(s *sandbox.Spec) { s.CWD = sandbox.CWDCopy }},
 		{"--map auto:isolated --user 5:6 --hostname box", func(s *sandbox.Spec) { s.Map.Mode, s.User, s.Hostname = "auto:isolated", "5:6", "box" }},
@@ -74,7 +76,7 @@ func TestRequest(t *testing.T) {
 		{"--file /a=x=y --file /b=@@z --file /c=", func(s *sandbox.Spec) {
 			s.Files = []sandbox.File{{Target: "/a", Content: []byte("x=y")}, {Target: "/b", Content: []byte("@z")}, {Target: "/c", Content: []byte{}}}
 		}},
-		{"--env A=1 --env A=2", func(s *sandbox.Spec) { s.Env = append(sandbox.DefaultEnv(), "A=1", "A=2") }},
+		{"--env A=1 --env A=2", func(s *sandbox.Spec) { s.AddEnv = []string{"A=1", "A=2"} }},
 		{"--env A=1 --clear-env", func(s *sandbox.Spec) { s.Env = []string{"A=1"} }},
 		{"--clear-env", func(s *sandbox.Spec) { s.Env = []string{} }},
 		{"--preset judge", judgeSpec},
@@ -131,8 +133,8 @@ func TestRequestRefuses(t *testing.T) {
 		{"--repeat 2 -i", `--repeat cannot pass stdin on to more than one run`},
 		{"--io-weight 0", `"0" is not a number from 1 to 10000`},
 		{"--runtime cobol", `"cobol" is not known`},
-		{"--rootfs debian", `a directory is written ./debian`},
-		{"--rootfs ./x.tar.gz", `not supported by this version`},
+		{"--rootfs oci:", `"oci:" names no image`},
+		{"--rootfs docker:debian", `"docker:debian" is of an unknown kind`},
 		{"--seccomp my.json", `not supported by this version`},
 		{"--tmpfs a", `--tmpfs: "a" does not start with /`},
 		{"--tmpfs /a:0", `--tmpfs: "0" leaves nothing`},

@@ -82,6 +82,7 @@ func run(say *console, asked *words) (r *sandbox.Result, by unix.Signal, err err
 		// This process may be moved into a leaf of its own group, so that the
 		// kernel can hold limits below it.
 		c.Evacuate = true
+		c.ImportImage = importer(say)
 		c.TraceStartup = asked.has("trace-startup")
 		if say.verbose {
 			c.Trace = say.event

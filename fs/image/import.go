@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -325,11 +324,7 @@ func (i *importing) flattenIn(work lock, name string) error {
 // makes the configuration of an image of one layer.
 func (i *importing) plainTar() (*v1.ConfigFile, []string, error) {
 	s := i.store
-	dir, err := os.MkdirTemp(s.Dir+"/tmp", "tar")
-	if err != nil {
-		return nil, nil, err
-	}
-	work, err := s.workDir(filepath.Base(dir))
+	work, err := s.newWorkDir()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -53,15 +53,16 @@ func Open(state string, limit Limits) (*Store, error) {
 // directory as opaque, which a tmpfs before Linux 6.6 does not know, and making a
 // whiteout, which an overlay refuses.
 func (s *Store) cannotLayer() (bool, error) {
-	dir, err := os.MkdirTemp(s.Dir+"/tmp", "probe")
+	work, err := s.newWorkDir()
 	if err != nil {
 		return false, err
 	}
-	err = unix.Setxattr(dir, opaqueXattr, []byte("y"), 0)
+	fd := int(work.f.Fd())
+	err = unix.Fsetxattr(fd, opaqueXattr, []byte("y"), 0)
 	if err == nil {
-		err = unix.Mknod(dir+"/whiteout", whiteoutMode, 0)
+		err = unix.Mknodat(fd, "whiteout", whiteoutMode, 0)
 	}
-	if e := os.RemoveAll(dir); e != nil {
+	if e := s.removeWork(work); e != nil {
 		return false, e
 	}
 	switch {
@@ -150,6 +151,15 @@ func (s *Store) workDir(name string) (lock, error) {
 	}
 }
 
+// newWorkDir makes and locks one that nobody else asks for.
+func (s *Store) newWorkDir() (lock, error) {
+	dir, err := os.MkdirTemp(s.Dir+"/tmp", "new")
+	if err != nil {
+		return lock{}, err
+	}
+	return s.workDir(filepath.Base(dir)) // a sweep may have come between
+}
+
 // isAt tells whether an open directory still has that name.
 func isAt(f *os.File, path string) (bool, error) {
 	own, err := f.Stat()
@@ -188,13 +198,20 @@ func (s *Store) sweep() error {
 			continue // the temporary name of a small file; gc removes it
 		}
 		l, err := lockFile(path, os.O_RDONLY|unix.O_DIRECTORY, unix.LOCK_EX|unix.LOCK_NB)
-		switch {
-		case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, os.ErrNotExist):
-		case err != nil:
-			errs = append(errs, err)
-		default:
-			errs = append(errs, s.removeWork(l))
+		if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, os.ErrNotExist) {
+			continue
 		}
+		same := false
+		if err == nil {
+			same, err = isAt(l.f, path)
+		}
+		switch {
+		case same:
+			err = s.removeWork(l)
+		case l.f != nil:
+			l.release() // another's by now
+		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

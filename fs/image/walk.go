@@ -53,12 +53,12 @@ func (w *walker) to(dir string, step func(path, name string, err error) error) (
 		return w.fd(), nil
 	}
 	w.up(w.common(dir))
+	if dir == w.where {
+		return w.fd(), nil
+	}
 	rest := dir
 	if w.where != "." {
 		rest = strings.TrimPrefix(dir[len(w.where):], "/")
-	}
-	if dir == "." {
-		return w.root, nil
 	}
 	for name := range strings.SplitSeq(rest, "/") {
 		path := name
