@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -101,16 +102,15 @@ func (b *builder) stackLowers(target string) {
 // lowerNames lists the layers as overlay wants them, top to bottom.
 func lowerNames(lowers []Lower, numbered bool) string {
 	var names []string
-	for i := len(lowers) - 1; i >= 0; i-- {
+	for i, l := range slices.Backward(lowers) {
 		dir := "."
 		if numbered {
 			dir = strconv.Itoa(lowerFd + i)
 		}
-		if len(lowers[i].Names) == 0 {
+		if len(l.Names) == 0 {
 			names = append(names, dir)
 		}
-		for k := len(lowers[i].Names) - 1; k >= 0; k-- {
-			name := lowers[i].Names[k]
+		for _, name := range slices.Backward(l.Names) {
 			if dir != "." {
 				name = dir + "/" + name
 			}

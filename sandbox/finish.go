@@ -160,7 +160,7 @@ func (r *run) evidence(failure *Error) evidence {
 		e.hostOOMs = r.watch.hostOOMs()
 	}
 	e.diskFull = r.diskFull()
-	e.runtime = runtimeOf(r.spec.Args[0])
+	e.runtime = runtimeOf(r.argv()[0])
 	if rep := r.plan.runtime; rep != nil && e.runtime == nil && r.cmd.Runtime != "auto" {
 		e.runtime = runtimeNamed(rep.Name)
 	}

@@ -127,7 +127,7 @@ func (a *archive) read(tag string) (*found, error) {
 		if _, ok := a.members["index.json"]; ok {
 			return readLayout(a, tag)
 		}
-		return nil, fmt.Errorf("%w: it has neither manifest.json nor index.json; the tar of a root is given without docker-archive:", ErrFormat)
+		return nil, fmt.Errorf("%w: it has neither manifest.json nor index.json; the tar of a root is named by its path alone", ErrFormat)
 	}
 	b, err := document(a, "manifest.json")
 	if err != nil {

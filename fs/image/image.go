@@ -163,16 +163,17 @@ func (s *Store) addSource(key string, src Source, id string) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	text := sourceLine(id, src.Tag, abs)
+	var text strings.Builder
+	text.WriteString(sourceLine(id, src.Tag, abs))
 	for line := range strings.Lines(string(old)) {
 		if _, rest, _ := strings.Cut(line, " "); !strings.HasPrefix(rest, quoted(src.Tag)+" ") {
-			text += line
+			text.WriteString(line)
 		}
 	}
-	if text == string(old) {
+	if text.String() == string(old) {
 		return nil
 	}
-	return s.writeFile(name, []byte(text))
+	return s.writeFile(name, []byte(text.String()))
 }
 
 func absolute(name string) (string, error) {

@@ -386,8 +386,7 @@ func (i *importing) layerError(n int, err error) error {
 			e.Layer = c.RootFS.DiffIDs[n].String()
 		}
 	}
-	var entry *entryError
-	if errors.As(err, &entry) {
+	if entry, ok := errors.AsType[*entryError](err); ok {
 		e.Entry, e.Err = entry.name, entry.err
 	}
 	return e

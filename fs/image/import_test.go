@@ -83,8 +83,11 @@ func TestUnpack(t *testing.T) {
 		"files, links and modes": {
 			[]entry{
 				directory("d"), file("./d/f", "f"), symlink("d/l", "/etc/passwd"), hardlink("d/h", "d/f"), hardlink("hl", "./d/l"),
-				{Header: tar.Header{Name: "su", Mode: 0o6755}}, {Header: tar.Header{Name: "sticky/", Mode: 0o3777}},
-				{Header: tar.Header{Name: "locked/", Mode: 0o500}}, file("locked/x", "x"), {Header: tar.Header{Name: "p", Typeflag: tar.TypeFifo}},
+				{Header: tar.Header{Name: "su", Mode: 0o6755}},
+				{Header: tar.Header{Name: "sticky/", Mode: 0o3777}},
+				{Header: tar.Header{Name: "locked/", Mode: 0o500}},
+				file("locked/x", "x"),
+				{Header: tar.Header{Name: "p", Typeflag: tar.TypeFifo}},
 			},
 			map[string]string{
 				"d": "directory 0755", "d/f": "0644 f", "d/l": "-> /etc/passwd", "d/h": "0644 f", "hl": "-> /etc/passwd",

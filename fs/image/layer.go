@@ -25,12 +25,11 @@ type layerMeta struct {
 }
 
 func (m *layerMeta) encode() []byte {
-	s := "jailrun-layer 1\ndiffid " + m.diffID + "\nbytes " + strconv.FormatInt(m.bytes, 10) +
-		"\nentries " + strconv.Itoa(m.entries) + "\nskipped " + strconv.Itoa(m.skipped) + "\n"
+	b := fmt.Appendf(nil, "jailrun-layer 1\ndiffid %s\nbytes %d\nentries %d\nskipped %d\n", m.diffID, m.bytes, m.entries, m.skipped)
 	for _, l := range m.leftOut {
-		s += "left-out " + quoted(l) + "\n"
+		b = fmt.Appendf(b, "left-out %s\n", quoted(l))
 	}
-	return []byte(s)
+	return b
 }
 
 func decodeLayerMeta(text string) (*layerMeta, error) {

@@ -203,18 +203,18 @@ func (s *Store) eachSource(keep func(key, line string) bool) error {
 		if err != nil {
 			return err
 		}
-		text := ""
+		var text []byte
 		for line := range strings.Lines(string(b)) {
 			if keep(f.Name(), line) {
-				text += line
+				text = append(text, line...)
 			}
 		}
-		switch text {
-		case string(b):
-		case "":
+		switch {
+		case len(text) == len(b):
+		case len(text) == 0:
 			err = os.Remove(path)
 		default:
-			err = s.writeFile("sources/"+f.Name(), []byte(text))
+			err = s.writeFile("sources/"+f.Name(), text)
 		}
 		if err != nil {
 			return err
