@@ -172,7 +172,9 @@ func (p *Pool) take(c *Cmd) *run {
 		p.stats.Missed++
 		p.target = min(max(2*p.target, 1), p.most)
 	}
-	p.fill()
+	if len(p.ready) < (p.target+1)/2 {
+		p.fill() // else when the job is over: beside it both would take longer
+	}
 	return r
 }
 
@@ -235,6 +237,7 @@ func (p *Pool) end(r *run) {
 			p.discard(r)
 			p.mu.Lock()
 			p.ending--
+			p.fill()
 			p.mu.Unlock()
 		})
 	}
