@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bytes"
@@ -91,7 +91,7 @@ func TestFloorSaysWhichStepFailed(t *testing.T) {
 	assert.Equal(t, "floor: step 1: No such file or directory\n", string(out))
 }
 
-func TestTranslate(t *testing.T) {
+func TestParseShape(t *testing.T) {
 	t.Parallel()
 	const seen = `29 28 0:30 / / rw,nosuid,nodev - tmpfs tmpfs rw,size=524288k
 31 29 254:0 /usr /usr ro,nosuid,nodev - ext4 /dev/vda rw
@@ -103,31 +103,54 @@ func TestTranslate(t *testing.T) {
 45 43 0:6 /null /proc/keys rw - devtmpfs devtmpfs rw
 link bin usr/bin
 `
-	before := []string{"--ro-bind", "/usr", "/usr", "--ro-bind", "/here", "/work", "--proc", "/proc"}
+	got, err := parseShape(seen, "/here", "/empty")
+	require.NoError(t, err)
+	assert.Equal(t, &shape{
+		binds: []string{"/usr"}, links: [][2]string{{"bin", "usr/bin"}}, work: "/here", empty: "/empty",
+		masks: []mask{{"/proc/bus", false}, {"/proc/keys", true}},
+	}, got)
+	before := []string{"bwrap", "--unshare-all", "--ro-bind", "/usr", "/usr", "--ro-bind", "/here", "/work", "--proc", "/proc"}
 	masks := []string{"--ro-bind", "/empty", "/proc/bus", "--ro-bind", "/dev/null", "/proc/keys"}
-	after := []string{"--symlink", "usr/bin", "/bin", "--dev", "/dev", "--dir", "/tmp", "--dir", "/home/job", "--dir", "/var/tmp"}
-	got, err := translate(seen, "/here", "/empty", true)
-	require.NoError(t, err)
-	assert.Equal(t, slices.Concat(before, masks, after), got)
-	got, err = translate(seen, "/here", "/empty", false)
-	require.NoError(t, err)
-	assert.Equal(t, slices.Concat(before, after), got)
+	after := []string{
+		"--symlink", "usr/bin", "/bin", "--dev", "/dev", "--dir", "/tmp", "--dir", "/home/job", "--dir", "/var/tmp",
+		"--chdir", "/work", "--", "/bin/true",
+	}
+	assert.Equal(t, slices.Concat(before, masks, after), got.bwrap(true))
+	assert.Equal(t, slices.Concat(before, after), got.bwrap(false))
 	for _, bad := range []string{"", "no mountinfo\n", strings.ReplaceAll(seen, "/work", "/elsewhere")} {
-		_, err = translate(bad, "/here", "/empty", true)
+		_, err = parseShape(bad, "/here", "/empty")
 		assert.Error(t, err, "another sandbox is not compared as if it were this one")
 	}
 }
 
-func TestPercentile(t *testing.T) {
+func TestReport(t *testing.T) {
 	t.Parallel()
-	c := contender{}
+	jailrun, bwrap := contender{Name: nameJailrun, Isolates: []string{"a", "b"}}, contender{Name: nameBwrap, Lacks: []string{"<b>"}, Isolates: []string{"a"}}
 	for i := range 100 {
-		c.took = append(c.took, time.Duration(100-i))
+		jailrun.wall, jailrun.cpu = append(jailrun.wall, time.Duration(100-i)*time.Microsecond), append(jailrun.cpu, time.Microsecond)
+		bwrap.wall, bwrap.cpu = append(bwrap.wall, time.Duration(200-2*i)*time.Microsecond), append(bwrap.cpu, time.Microsecond)
 	}
-	assert.Equal(t, time.Duration(50), c.percentile(50))
-	assert.Equal(t, time.Duration(95), c.percentile(95))
-	one := contender{took: []time.Duration{7}}
-	assert.Equal(t, time.Duration(7), one.percentile(95))
+	r := Report{
+		Rounds: 100, Contenders: []Sum{jailrun.sum(), bwrap.sum()}, Missing: []Missing{{"runc", "not installed"}},
+		Stages: []sandbox.StageTime{{Process: "runner", Stage: "clone", Took: time.Millisecond}, {Process: "init", Stage: "root", Start: time.Millisecond, Took: time.Millisecond}},
+	}
+	r.compare()
+	assert.Equal(t, 50*time.Microsecond, r.Contenders[0].P50)
+	assert.Equal(t, 95*time.Microsecond, r.Contenders[0].P95)
+	assert.Equal(t, 99*time.Microsecond, r.Contenders[0].P99)
+	assert.InDelta(t, 0.5, r.Contenders[1].Ratio, 0.01)
+	assert.Equal(t, []Goal{{nameJailrun, nameBwrap, 0.5, 1.0}}, r.Goals)
+	var text, page bytes.Buffer
+	require.NoError(t, r.Print(&text))
+	for _, want := range []string{"| jailrun : bwrap | 0.50 | ≤ 1.00 |", "- bwrap: a. Not: <b>.", "- runc did not take part: not installed"} {
+		assert.Contains(t, text.String(), want)
+	}
+	require.NoError(t, r.HTML(&page))
+	for _, want := range []string{"<td>0.05 ms</td>", "&lt;b&gt;", "<title>root 1ms</title>", "not installed"} {
+		assert.Contains(t, page.String(), want)
+	}
+	one := contender{wall: []time.Duration{7}, cpu: []time.Duration{1}}
+	assert.Equal(t, time.Duration(7), one.sum().P99)
 }
 
 func TestPrivate(t *testing.T) {

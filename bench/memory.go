@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bufio"
@@ -24,29 +24,35 @@ const (
 
 const megabyte = 1 << 20
 
-// memory measures what a sandbox keeps while its job waits. Init cannot be
-// looked at by its own user, so this needs root.
-func memory(ctx context.Context, o options) error {
+// Memory measures what a sandbox keeps while its job waits, and writes a table.
+// Init cannot be looked at by its own user, so it needs root.
+func Memory(ctx context.Context, o Options, w io.Writer) (err error) {
 	if os.Geteuid() != 0 {
-		fmt.Println("Private memory of pid 1: not measured, only root may look at it (sudo make bench).")
-		return nil
+		return errors.New("the memory of pid 1 may be looked at by root alone")
 	}
-	jailrun := unprivileged(exec.CommandContext(ctx, filepath.Join(o.dir, "jailrun"), "-q", "--",
-		"sh", "-c", "head -c 104857600 /dev/zero; read line"), o.dir)
+	dir, undo, err := workshop(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, undo()) }()
+	jailrun := unprivileged(exec.CommandContext(ctx, filepath.Join(dir, "jailrun"), "-q", "--",
+		"sh", "-c", "head -c 104857600 /dev/zero; read line"), dir)
 	initCopy, runner, err := waiting(jailrun, 100*megabyte)
 	if err != nil {
 		return fmt.Errorf("jailrun: %w", err)
 	}
-	library := unprivileged(exec.CommandContext(ctx, filepath.Join(o.dir, "bench"), "heap"), o.dir)
+	library := unprivileged(exec.CommandContext(ctx, filepath.Join(dir, "bench"), ChildArg, "heap"), dir)
 	initHeap, heap, err := waiting(library, 1)
 	if err != nil {
 		return fmt.Errorf("a program with a big heap: %w", err)
 	}
-	fmt.Printf("| private memory (smaps_rollup) | measured | goal |\n|---|---|---|\n")
-	fmt.Printf("| pid 1, its runner has copied 100 MB of output | %d KiB | ≤ %d KiB |\n", initCopy, goalInit)
-	fmt.Printf("| pid 1 of a library user with %d MB of heap | %d KiB | ≤ %d KiB |\n", heap>>10, initHeap, goalInit)
-	fmt.Printf("| the waiting runner | %.1f MiB | ≤ %d MiB |\n", float64(runner)/1024, goalRunner>>10)
-	return nil
+	_, err = fmt.Fprintf(w, `| private memory (smaps_rollup) | measured | goal |
+|---|---|---|
+| pid 1, its runner has copied 100 MB of output | %d KiB | ≤ %d KiB |
+| pid 1 of a library user with %d MB of heap | %d KiB | ≤ %d KiB |
+| the waiting runner | %.1f MiB | ≤ %d MiB |
+`, initCopy, goalInit, heap>>10, initHeap, goalInit, float64(runner)/1024, goalRunner>>10)
+	return err
 }
 
 // waiting runs cmd, whose job writes that many bytes and then waits for a line.

@@ -27,7 +27,7 @@ var commands = [...]command{
 	{name: "net", sibling: true},
 	{name: "seccomp", sibling: true},
 	{name: "selftest", sibling: true},
-	{name: "bench", sibling: true},
+	{name: "bench", sibling: true, about: "measure start-up against other runners on this host"},
 }
 
 func findCommand(name string) *command {
