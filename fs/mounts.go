@@ -116,8 +116,8 @@ func (b *builder) overlaid(m *Mount) bool {
 	return m.Dir && (m.Mode == Copy || m.Mode == ReadOnly)
 }
 
-// overlays mounts the overlays while their layers can be reached, takes each
-// as a detached tree, and leaves nothing behind.
+// overlays mounts the overlays while their layers can be reached, each in a
+// hidden place.
 func (b *builder) overlays() {
 	for i := range b.trees {
 		t := &b.trees[i]
@@ -134,16 +134,18 @@ func (b *builder) overlays() {
 		if t.mount.Mode == Copy && b.r.Keep && b.r.Compare {
 			b.openDir(".", b.p.Slot(WorkBase))
 		}
-		at := b.hidden("empty")
-		data := "lowerdir=.:" + at + ",userxattr"
+		at := b.hidden("tree-" + strconv.Itoa(i))
+		data := "lowerdir=.:" + b.hidden("empty") + ",userxattr"
 		if t.mount.Mode == Copy {
 			data = "lowerdir=.,upperdir=" + b.hidden("cow") + ",workdir=" + b.hidden("cow-work") + ",userxattr"
 		}
-		b.root(
-			overlay(at, data, t.mount.Mode != Copy).About(t.mount.Source),
-			clone(at, t.fd),
-			detach(at),
-		)
+		b.root(prog.Mkdir(at, 0o700), overlay(at, data, t.mount.Mode != Copy).About(t.mount.Source))
+		if b.layered() { // the tmpfs does not become the root, and goes
+			b.root(clone(at, t.fd), detach(at))
+		} else {
+			b.root(prog.Call("open_tree", unix.SYS_OPEN_TREE, prog.At(), prog.Str(at), prog.Bits(unix.O_CLOEXEC, "O_CLOEXEC")).Save(t.fd).
+				Because("it is moved from there: an unmount would wait for a grace period"))
+		}
 		if t.mount.HasMapped {
 			b.root(prog.Chdir("/"), detach(b.hidden("lower")))
 		}

@@ -33,6 +33,9 @@ struct plan_slot {
 
 enum { STATUS, CTL, SIGNALS, GATE, MAIN, INIT_GROUP, JOB_GROUP, SLOTS = 32 };
 
+/* of prog.ListenerFlags: the job's filter allows no other sendmsg before execve */
+enum { LISTENER_FLAGS = MSG_NOSIGNAL | MSG_PROXY | MSG_RST };
+
 static long slot[SLOTS];
 static struct timespec stamps[16];
 static unsigned long keep_low, keep_high, space_top;
@@ -93,9 +96,9 @@ static void floor_keep_only(unsigned long mask)
 	} while (next != 1L << 31);
 }
 
-static void floor_send_ready(unsigned long mask)
+static void floor_send(int kind, unsigned long mask)
 {
-	int kind = 2, count = 0, fds[SLOTS];
+	int count = 0, fds[SLOTS];
 	struct iovec text = {&kind, sizeof kind};
 	union {
 		char space[CMSG_SPACE(sizeof fds)];
@@ -112,8 +115,18 @@ static void floor_send_ready(unsigned long mask)
 		memcpy(CMSG_DATA(head), fds, count * sizeof *fds);
 		message.msg_control = &control, message.msg_controllen = CMSG_SPACE(count * sizeof *fds);
 	}
-	if (sendmsg(slot[CTL], &message, MSG_NOSIGNAL) < 0)
+	if (sendmsg(slot[CTL], &message, LISTENER_FLAGS) < 0)
 		fail(-1, errno);
+}
+
+static void floor_send_ready(unsigned long mask)
+{
+	floor_send(2, mask);
+}
+
+static __attribute__((unused)) void floor_send_listener(unsigned long mask)
+{
+	floor_send(4, mask);
 }
 
 /* Everything but the program with its heap, which holds errno, and the stack. */

@@ -49,7 +49,7 @@ func (c *cWriter) step(list string, index int, s *Step) error {
 		c.call(list, index, s)
 	case s.nr == opFork:
 		fmt.Fprintf(&c.body, "if ((slot[%d] = floor_fork()) == 0)\n\t\tplan_job();\n", SlotMain)
-	case s.nr == opStamp, s.nr == opKeepOnly, s.nr == opSendFds:
+	case s.nr == opStamp, s.nr == opKeepOnly, s.nr == opSendFds, s.nr == opSendListener:
 		fmt.Fprintf(&c.body, "floor_%s(%#xUL);\n", strings.ReplaceAll(s.Name, "-", "_"), s.Args[0].n)
 	case s.nr == opScrub, s.nr == opReap:
 		fmt.Fprintf(&c.body, "floor_%s();\n", s.Name)
