@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jailrun/jailrun/fs"
@@ -109,8 +110,11 @@ func checkUnsafe(s *Spec) error {
 }
 
 func checkNet(s *Spec) error {
-	if s.Net != NetNone {
-		return fieldError("net", "host", "is not supported by this version; none is")
+	switch {
+	case s.Net > NetHost:
+		return fieldError("net", strconv.Itoa(int(s.Net)), "is none of the networks")
+	case s.Net == NetHost && !s.unsafe(UnsafeNetHost):
+		return fieldError("net", "host", "gives the job the host's network; it needs --unsafe %s", UnsafeNetHost)
 	}
 	return nil
 }

@@ -42,6 +42,10 @@ type Cmd struct {
 	// been passed on, and the pool takes the sandbox down behind it.
 	Pool *Pool
 
+	// Network gives the job a network; nil leaves it its own loopback. It goes
+	// with Net NetNone only, and must not be used by two Cmds.
+	Network Network
+
 	// Subtree is where the job's group is made; nil lets FindSubtree look, for
 	// this process's lifetime.
 	Subtree *limits.Subtree

@@ -99,6 +99,12 @@ func wrapOn(h host, stage string, err error) *Error {
 	}
 	errors.As(err, &e.Errno)
 	e.Hint = hint(e, h)
+	if own, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](err); ok && e.Hint == "" {
+		e.Hint = own.Hint() // a network of the caller's knows its own fixes
+	}
 	return e
 }
 

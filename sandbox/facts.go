@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -33,6 +34,8 @@ type facts struct {
 	keysErr     error
 	landlock    int // its ABI, 0 for none
 	landlockErr error
+
+	netFiles netFiles // of the host, for a job that shares its network
 }
 
 func survey(s *Spec) (*facts, error) {
@@ -56,7 +59,26 @@ func survey(s *Spec) (*facts, error) {
 	f.timeNS = unix.Faccessat(unix.AT_FDCWD, "/proc/self/ns/time", unix.F_OK, 0) == nil
 	f.keys, f.keysErr = keyrings()
 	f.landlock, f.landlockErr = landlockABI()
-	return f, nil
+	if s.Net == NetHost {
+		f.netFiles, err = hostNetFiles()
+	}
+	return f, err
+}
+
+// hostNetFiles reads what the host's /etc says of its network. Neither file has
+// to be there.
+func hostNetFiles() (n netFiles, err error) {
+	for _, x := range [2]struct {
+		path string
+		text *string
+	}{{"/etc/hosts", &n.hosts}, {"/etc/resolv.conf", &n.resolv}} {
+		b, err := os.ReadFile(x.path)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return n, err
+		}
+		*x.text = string(b)
+	}
+	return n, nil
 }
 
 // homeOf finds the caller's home, free of symbolic links as the kernel names

@@ -46,6 +46,10 @@ func (c *Cmd) Wait() (*Result, error) {
 func (r *run) finish(failure *Error) (*Result, error) {
 	e := r.evidence(failure)
 	res := r.result(&e)
+	var err error
+	if res.Network, err = r.leaveNetwork(); err != nil {
+		res.Notes = append(res.Notes, "what the network counted is lost: "+err.Error())
+	}
 	var lost error
 	if failure == nil && e.begun > 0 {
 		res.Collected, lost = r.collect()
@@ -58,7 +62,7 @@ func (r *run) finish(failure *Error) (*Result, error) {
 	if s := res.Startup; s != nil && e.exit != nil && r.pool == nil {
 		s.Teardown = limits.Now() - e.exit.Ended
 	}
-	if err := errors.Join(r.leftovers...); err != nil && e.failure == nil {
+	if err = errors.Join(r.leftovers...); err != nil && e.failure == nil {
 		e.failure = wrap("undo", err)
 	}
 	r.leftovers = nil

@@ -146,8 +146,7 @@ func (id *identity) append(p *prog.Program) {
 		return
 	}
 	p.AddInit(prog.StageIdentity,
-		prog.Call("recvfrom", unix.SYS_RECVFROM, prog.Fd(prog.SlotCtl), prog.Data(make([]byte, 8), "order"), prog.Int(8),
-			prog.Int(0), prog.Nil(), prog.Nil()).Want(8).Because("the runner has written the maps"),
+		awaitOrder().Because("the runner has written the maps"),
 		prog.Call("setgroups", unix.SYS_SETGROUPS, prog.Int(0), prog.Nil()),
 		prog.Call("setresgid", unix.SYS_SETRESGID, prog.Int(0), prog.Int(0), prog.Int(0)),
 		prog.Call("setresuid", unix.SYS_SETRESUID, prog.Int(0), prog.Int(0), prog.Int(0)),

@@ -88,7 +88,11 @@ func (r *run) start() error {
 	if err != nil {
 		return wrap("identity", err)
 	}
-	b := build{tier: r.tier, identity: id, stdin: r.cmd.wantsStdin(), hasCgroup: r.group != nil}
+	net, err := r.prepareNetwork()
+	if err != nil {
+		return wrap("net", err)
+	}
+	b := build{net: net, tier: r.tier, identity: id, stdin: r.cmd.wantsStdin(), hasCgroup: r.group != nil}
 	if r.waiting {
 		b.late, b.stdin = true, true
 	}
@@ -174,6 +178,9 @@ func (r *run) attempt() error {
 			return r.vanished(wrap("identity", err))
 		}
 	}
+	if err := r.attachNetwork(); err != nil {
+		return err
+	}
 	if err := r.carry(); err != nil {
 		return wrap("files", err)
 	}
@@ -242,6 +249,9 @@ func (r *run) mapTree(m mappedTree, dir int, uid, gid idmap.Map, binds *[]prog.B
 func (r *run) release() {
 	r.closeOutputs()
 	r.undo.run(&r.leftovers)
+	if err := r.closeNetwork(); err != nil {
+		r.leftovers = append(r.leftovers, err)
+	}
 	if r.upperLock != nil {
 		_ = r.upperLock.Close()
 	}
@@ -290,7 +300,11 @@ func (c *Cmd) Plan() (*Plan, error) {
 	if err != nil {
 		return nil, wrap("identity", err)
 	}
-	plan, err := newPlan(s, f, build{tier: tier, identity: id, stdin: c.wantsStdin(), hasCgroup: tree != nil})
+	var net *netFiles
+	if c.Network != nil {
+		net = &netFiles{} // what the files will say is known at the launch
+	}
+	plan, err := newPlan(s, f, build{net: net, tier: tier, identity: id, stdin: c.wantsStdin(), hasCgroup: tree != nil})
 	if err != nil {
 		return nil, wrap("plan", err)
 	}

@@ -19,6 +19,9 @@ func (r *run) result(e *evidence) *Result {
 	if pl := r.plan; pl != nil {
 		res.Notes = append(res.Notes, pl.notes...)
 		res.Limits = ledger(pl.limits, r.enforcement())
+		if r.cmd.Network != nil {
+			res.Limits = append(res.Limits, r.helperRow())
+		}
 		res.Confinement = pl.walls
 		res.Identity = r.identityReport()
 		res.Runtime = pl.runtime

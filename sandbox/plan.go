@@ -3,6 +3,7 @@ package sandbox
 import (
 	"io"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -68,8 +69,9 @@ type build struct {
 	cwd       CWD  // overrides the choice, after a failed attempt
 	plain     bool // no overlay at all, after a failed attempt
 	hasCgroup bool
-	late      bool // the job's last steps come when it is taken from a pool
-	unnamed   bool // no listener on the filter, after a failed attempt
+	late      bool      // the job's last steps come when it is taken from a pool
+	unnamed   bool      // no listener on the filter, after a failed attempt
+	net       *netFiles // of a network that configures the namespace; nil for none
 }
 
 // newPlan works out a launch. It is pure: the same arguments give the same plan.
@@ -116,12 +118,22 @@ func newPlan(s *Spec, f *facts, b build) (*Plan, error) {
 		prog.Dup(prog.SlotCtl, 2, 0, "0"),
 		prog.Call("umask", unix.SYS_UMASK, prog.Int(0)).Because("modes are what the steps say, whatever the caller's"))
 	b.identity.append(p)
+	if b.net != nil {
+		if err := pl.appendSpaces(); err != nil {
+			return nil, err
+		}
+	}
 	hostname := s.hostname()
 	p.AddInit(prog.StageRoot, prog.Call("sethostname", unix.SYS_SETHOSTNAME, prog.Str(hostname), prog.Int(len(hostname))),
 		prog.Call("setdomainname", unix.SYS_SETDOMAINNAME, prog.Str("(none)"), prog.Int(len("(none)"))))
 	pl.root.Append(p)
 	p.AddInit(prog.StageRoot, prog.Stamp(stampRoot))
-	pl.appendNet()
+	if s.Net == NetHost {
+		p.Flags, p.FlagsText = p.Flags&^unix.CLONE_NEWNET, strings.Replace(p.FlagsText, "CLONE_NEWNET|", "", 1)
+		pl.note("the network is the host's: what listens on its loopback and on abstract UNIX sockets can be reached")
+	} else {
+		pl.appendLoopback()
+	}
 	pl.appendFork(f, b)
 	rl, err := pl.rlimits(f)
 	if err != nil {
@@ -143,8 +155,8 @@ func newPlan(s *Spec, f *facts, b build) (*Plan, error) {
 	return pl, pl.appendExec(s, io)
 }
 
-// appendNet brings the loopback device up.
-func (pl *Plan) appendNet() {
+// appendLoopback brings the loopback device up.
+func (pl *Plan) appendLoopback() {
 	sock := pl.Program.Slot("socket")
 	ifreq := make([]byte, 40) // struct ifreq: name, then flags
 	copy(ifreq, "lo")

@@ -135,7 +135,7 @@ func (p *Pool) stub() *Cmd {
 
 // fits reports whether a sandbox of the pool is one that c would make itself.
 func (p *Pool) fits(c *Cmd) bool {
-	if len(c.CopyIn) > 0 || c.collects() || c.Upper != "" {
+	if len(c.CopyIn) > 0 || c.collects() || c.Upper != "" || c.Network != nil {
 		return false // files come and go around one run
 	}
 	if c.Subtree != nil && c.Subtree != p.subtree {

@@ -20,6 +20,7 @@ func (pl *Plan) resolveRoot(s *Spec, f *facts, b build) error {
 		Size: uint64(pl.limits.Disk), Inodes: pl.limits.Inodes, Home: Home, Owner: job,
 		Etc: fs.Fabricate(s.hostname(), Home, job[0], job[1]),
 	}
+	pl.resolveNet(s, f, b)
 	if err := pl.resolveLayers(s, f); err != nil {
 		return err
 	}

@@ -1,6 +1,9 @@
 package sandbox
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // A Verdict says why the job ended. There is exactly one.
 type Verdict string
@@ -42,22 +45,23 @@ type Result struct {
 	Wall  time.Duration `json:"wall_ns"`  // from the release of execve to the end of the main process
 	Setup time.Duration `json:"setup_ns"` // from the start of the launch to that release
 
-	CPU             *CPUUsage      `json:"cpu,omitempty"`
-	Memory          *MemoryUsage   `json:"memory,omitempty"`
-	Pids            *CountUsage    `json:"pids,omitempty"`
-	Disk            *DiskUsage     `json:"disk,omitempty"`
-	IO              *IOUsage       `json:"io,omitempty"`
-	ContextSwitches *ContextUsage  `json:"context_switches,omitempty"`
-	Pressure        *Pressures     `json:"pressure,omitempty"`
-	Stdout          *Stream        `json:"stdout,omitempty"`
-	Stderr          *Stream        `json:"stderr,omitempty"`
-	Limits          []Enforced     `json:"limits"`
-	Identity        *Identity      `json:"identity,omitempty"`
-	Confinement     []Wall         `json:"confinement,omitempty"`
-	Startup         *Startup       `json:"startup,omitempty"`
-	Runtime         *RuntimeReport `json:"runtime,omitempty"`
-	Noise           *NoiseReport   `json:"noise,omitempty"`
-	Repeat          *RepeatReport  `json:"repeat,omitempty"`
+	CPU             *CPUUsage       `json:"cpu,omitempty"`
+	Memory          *MemoryUsage    `json:"memory,omitempty"`
+	Pids            *CountUsage     `json:"pids,omitempty"`
+	Disk            *DiskUsage      `json:"disk,omitempty"`
+	IO              *IOUsage        `json:"io,omitempty"`
+	ContextSwitches *ContextUsage   `json:"context_switches,omitempty"`
+	Pressure        *Pressures      `json:"pressure,omitempty"`
+	Stdout          *Stream         `json:"stdout,omitempty"`
+	Stderr          *Stream         `json:"stderr,omitempty"`
+	Limits          []Enforced      `json:"limits"`
+	Identity        *Identity       `json:"identity,omitempty"`
+	Confinement     []Wall          `json:"confinement,omitempty"`
+	Startup         *Startup        `json:"startup,omitempty"`
+	Runtime         *RuntimeReport  `json:"runtime,omitempty"`
+	Noise           *NoiseReport    `json:"noise,omitempty"`
+	Repeat          *RepeatReport   `json:"repeat,omitempty"`
+	Network         json.RawMessage `json:"network,omitempty"` // what Cmd.Network counted, in its own form
 	// Discarded counts the files and directories that a copied current
 	// directory had taken and that went with the sandbox; it stops at 10000.
 	Discarded *int `json:"discarded,omitempty"`

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -28,6 +29,7 @@ type run struct {
 	proc  *prog.Process
 	tier  Tier
 	lacks error // why tier is the watchdog's
+	tree  *limits.Subtree
 	group *limits.Group
 	watch *watch
 	id    string
@@ -61,6 +63,10 @@ type run struct {
 	execSeen time.Duration // when the status pipe ended
 	started  time.Time
 	end      ending
+
+	prepared bool          // the network of cmd was
+	helpers  *limits.Group // of the network's helpers, beside group
+	detach   func() (json.RawMessage, error)
 
 	undo      undo
 	leftovers []error

@@ -132,6 +132,7 @@ func (r *run) chooseTier() error {
 			return err
 		}
 	}
+	r.tree = tree
 	if r.group, err = tree.NewGroup(r.id, gl); err != nil {
 		tree.Forget()
 		return err

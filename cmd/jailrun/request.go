@@ -22,6 +22,9 @@ type request struct {
 
 	repeat int // runs; 0 is one
 	noise  bool
+
+	net      string   // the driver of --net; "" for none
+	netAsked []string // the other flags of the network, as NAME=VALUE
 }
 
 // noStdin is no name of a file: a path cannot hold a NUL byte.
@@ -101,6 +104,9 @@ func (r *request) finish(w *words) error {
 	switch {
 	case w.has("on-output") && l.Output == 0:
 		return &usageError{text: "--on-output says what --output does, which is missing", hint: "add --output SIZE"}
+	case len(r.netAsked) > 0 && r.net == "":
+		flag, _, _ := strings.Cut(r.netAsked[0], "=")
+		return &usageError{text: "--" + flag + " is for a network that the job does not have", hint: "add --net slirp"}
 	case r.clearEnv:
 		r.spec.Env = append([]string{}, r.env...)
 	case len(r.env) > 0:

@@ -84,6 +84,9 @@ func run(say *console, asked *words) (r *sandbox.Result, by unix.Signal, err err
 		c.Evacuate = true
 		c.ImportImage = importer(say)
 		c.TraceStartup = asked.has("trace-startup")
+		if n := req.network(); n != nil {
+			c.Network = n
+		}
 		if say.verbose {
 			c.Trace = say.event
 		}
@@ -143,6 +146,9 @@ func printPlan(say *console, asked *words) int {
 		c := &sandbox.Cmd{Spec: req.spec, Stdout: os.Stdout, Stderr: os.Stderr}
 		if req.stdin != noStdin {
 			c.Stdin = os.Stdin
+		}
+		if n := req.network(); n != nil {
+			c.Network = n
 		}
 		var plan *sandbox.Plan
 		if plan, err = c.Plan(); err == nil {

@@ -159,14 +159,36 @@ func (r *request) setRequire(value string) error {
 func (r *request) setNet(value string) error {
 	switch value {
 	case "none":
-		r.spec.Net = sandbox.NetNone
 	case "host":
 		r.spec.Net = sandbox.NetHost
-	case "slirp", "pasta":
-		return errNotSupportedValue(value)
+	case "slirp", "slirp:rootlesskit", "pasta":
+		r.net = value
 	default:
-		return oneOf(value, "none", "host")
+		return oneOf(value, "none", "slirp", "pasta", "host")
 	}
+	return nil
+}
+
+// addNet keeps a flag of the network for jailrun-net, which reads it.
+func addNet(name string) func(*request, string) error {
+	return func(r *request, value string) error {
+		if value == "" {
+			return errors.New("the value is empty")
+		}
+		r.netAsked = append(r.netAsked, name+"="+value)
+		return nil
+	}
+}
+
+func (r *request) setNetRate(value string) error {
+	rate, err := limits.ParseSize(strings.TrimSuffix(value, "/s"))
+	switch {
+	case err != nil:
+		return err
+	case rate < 1024:
+		return errors.New(quote(value) + " a second lets nothing through; did you mean " + value + "k?")
+	}
+	r.netAsked = append(r.netAsked, "net-rate="+strconv.FormatInt(int64(rate), 10))
 	return nil
 }
 

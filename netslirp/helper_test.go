@@ -1,0 +1,93 @@
+package netslirp
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// fake writes a helper that does what the script says.
+func fake(t *testing.T, script string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "slirp4netns")
+	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755))
+	return path
+}
+
+// launch starts the fake as the driver starts slirp4netns.
+func launch(t *testing.T, script string) (*helper, *os.File) {
+	t.Helper()
+	ready, end, err := os.Pipe()
+	require.NoError(t, err)
+	t.Cleanup(func() { ready.Close() })
+	h, err := start("slirp4netns", fake(t, script), nil, nil, end)
+	end.Close()
+	require.NoError(t, err)
+	t.Cleanup(h.stop)
+	return h, ready
+}
+
+// F08: a helper that is old, dies, or hangs is an error that says so; none is
+// left.
+func TestHelperFaults(t *testing.T) {
+	t.Parallel()
+	t.Run("ready", func(t *testing.T) {
+		t.Parallel()
+		h, ready := launch(t, "printf 1 >&3; exec 3>&-; exec sleep 60")
+		require.NoError(t, h.awaitReady(ready, time.Minute))
+		assert.Empty(t, h.ended())
+		h.stop()
+		assert.Equal(t, "slirp4netns: signal: killed", h.ended())
+	})
+	t.Run("too old", func(t *testing.T) {
+		t.Parallel()
+		h, ready := launch(t, "echo \"unrecognized option '--enable-seccomp'\" >&2; exit 1")
+		err := h.awaitReady(ready, time.Minute)
+		require.ErrorContains(t, err, "slirp4netns: exit status 1: unrecognized option '--enable-seccomp'")
+		hint, ok := err.(interface{ Hint() string })
+		require.True(t, ok)
+		assert.Contains(t, hint.Hint(), "slirp4netns 1.1 or later")
+	})
+	t.Run("dies", func(t *testing.T) {
+		t.Parallel()
+		h, ready := launch(t, "kill -9 $$")
+		require.ErrorContains(t, h.awaitReady(ready, time.Minute), "slirp4netns: signal: killed")
+	})
+	t.Run("ends without a word", func(t *testing.T) {
+		t.Parallel()
+		h, ready := launch(t, "exit 0")
+		require.ErrorContains(t, h.awaitReady(ready, time.Minute), "slirp4netns: it ended")
+	})
+	t.Run("hangs", func(t *testing.T) {
+		t.Parallel()
+		h, ready := launch(t, "exec sleep 60")
+		require.ErrorContains(t, h.awaitReady(ready, 100*time.Millisecond), "not ready within 100ms")
+	})
+	t.Run("no environment of ours", func(t *testing.T) {
+		t.Parallel()
+		h, ready := launch(t, "env >&2; exit 3")
+		require.ErrorContains(t, h.awaitReady(ready, time.Minute), "LC_ALL=C")
+		assert.NotContains(t, h.said.String(), "HOME=")
+	})
+}
+
+func TestTailIsBounded(t *testing.T) {
+	t.Parallel()
+	var said tail
+	for range 1000 {
+		_, _ = said.Write([]byte("a line that is said again and again\n"))
+	}
+	assert.LessOrEqual(t, len(said.b), tailSize)
+	assert.Equal(t, "a line that is said again and again; a line that is said again and again; a line that is said again and again", said.String())
+}
+
+func TestMissingHelper(t *testing.T) {
+	t.Parallel()
+	_, err := findHelper("no-such-helper")
+	require.ErrorIs(t, err, ErrNotInstalled)
+	assert.ErrorContains(t, err, "no-such-helper is not installed in /usr/bin")
+}

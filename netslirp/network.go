@@ -1,0 +1,218 @@
+package netslirp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/google/nftables"
+)
+
+// Config is what is asked of a network. The zero value is a network in which
+// everything may be reached but the host, its LAN and other special places.
+type Config struct {
+	Driver Driver // "" means Slirp
+	// Allow lists what may be reached, if it is not empty; everything else is
+	// then refused, and the names of the list are all that resolve.
+	Allow []Allow
+	// DNS lets the resolver of the network be asked although there is a list:
+	// whoever may ask for names may send data in them. Without Allow it is the
+	// only entry of the list.
+	DNS   bool
+	Ports []Port
+	// Rate bounds the bytes a second, each way; 0 does not.
+	Rate uint64
+}
+
+// A Network makes a user-mode network for one run at a time. It implements the
+// Network of package sandbox. Its methods must not be called at the same time.
+type Network struct {
+	config Config
+	wall   wall
+	group  *os.File
+	find   lookup
+}
+
+// New returns a network. Nothing is checked or started before Prepare.
+func New(c Config) *Network {
+	if c.Driver == "" {
+		c.Driver = Slirp
+	}
+	return &Network{config: c, find: lookupIPv4}
+}
+
+func lookupIPv4(ctx context.Context, name string) ([]netip.Addr, error) {
+	return net.DefaultResolver.LookupNetIP(ctx, "ip4", name)
+}
+
+// Prepare checks what was asked and resolves the names of the list. hosts are
+// lines for /etc/hosts, resolv is the job's /etc/resolv.conf. Helpers run in
+// group, the directory of a cgroup, if it is not nil; it stays the caller's.
+func (n *Network) Prepare(ctx context.Context, group *os.File) (hosts, resolv string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	if err := n.check(); err != nil {
+		return "", "", err
+	}
+	guarded, err := protectedRanges()
+	if err != nil {
+		return "", "", err
+	}
+	c := &n.config
+	n.wall = wall{guarded: guarded, listed: len(c.Allow) > 0 || c.DNS, dns: c.DNS || len(c.Allow) == 0, ports: c.Ports, rate: c.Rate}
+	if n.wall.rules, hosts, err = pin(ctx, c.Allow, n.find, guarded); err != nil {
+		return "", "", err
+	}
+	if group != nil {
+		fd, err := unix.FcntlInt(group.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			return "", "", os.NewSyscallError("fcntl", err)
+		}
+		n.group = os.NewFile(uintptr(fd), group.Name())
+	}
+	resolv = "# names are those of /etc/hosts\n"
+	if n.wall.dns {
+		resolv = "nameserver " + dnsIP.String() + "\n"
+	}
+	return hosts, resolv, nil
+}
+
+// check finds out early what the launch would trip over.
+func (n *Network) check() error {
+	c := &n.config
+	program := "slirp4netns"
+	if c.Driver == Pasta {
+		program = "pasta"
+		if len(c.Ports) > 0 {
+			return errors.New("pasta publishes no ports here; use --net slirp")
+		}
+	}
+	if _, err := findHelper(program); err != nil {
+		return err
+	}
+	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(tun.Close(), checkFree(c.Ports))
+}
+
+// A running is what serves an attached network.
+type running interface {
+	ended() string
+	stop() error
+}
+
+// Attach configures the namespace net, which the user namespace user owns, and
+// sends the rules through filter, a NETLINK_NETFILTER socket made in it; all
+// three stay the caller's. pid is used by pasta and by rootlesskit's driver. The caller
+// calls detach once: it ends the helpers and returns the [Record].
+func (n *Network) Attach(ctx context.Context, pid int, user, net, filter *os.File) (detach func() (json.RawMessage, error), err error) {
+	var (
+		r     running
+		rules *nftables.Conn
+		both  errgroup.Group // the device and the rules do not need each other
+	)
+	both.Go(func() (err error) {
+		if rules, err = open(filter); err == nil {
+			err = n.wall.build(rules)
+		}
+		if err != nil {
+			err = &hintError{fmt.Errorf("nf_tables: %w", err), "the kernel needs nf_tables with inet and reject (sudo modprobe -a nf_tables nft_reject_inet nft_limit)"}
+		}
+		return err
+	})
+	both.Go(func() (err error) {
+		r, err = n.connect(ctx, pid, user, net)
+		return err
+	})
+	err = both.Wait()
+	if err == nil {
+		return func() (json.RawMessage, error) { return n.detach(r, rules) }, nil
+	}
+	if r != nil {
+		err = errors.Join(err, r.stop())
+	}
+	if rules != nil {
+		err = errors.Join(err, rules.CloseLasting())
+	}
+	return nil, err
+}
+
+// connect starts the driver and publishes the ports.
+func (n *Network) connect(ctx context.Context, pid int, user, net *os.File) (running, error) {
+	var api string
+	if len(n.config.Ports) > 0 {
+		dir, err := privateDir()
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(dir)
+		api = dir + "/api"
+	}
+	said := &tail{}
+	r, err := n.drive(pid, user, net, api, said)
+	if err != nil {
+		return nil, err
+	}
+	if err := publish(ctx, api, n.config.Ports, said); len(n.config.Ports) > 0 && err != nil {
+		return nil, errors.Join(err, r.stop())
+	}
+	return r, nil
+}
+
+func (n *Network) drive(pid int, user, net *os.File, api string, said *tail) (running, error) {
+	switch n.config.Driver {
+	case SlirpRootlesskit:
+		parent, err := newRootlesskit(said, api, n.answersLoopback())
+		if err != nil {
+			return nil, err
+		}
+		d := &rootlesskitDriver{ParentDriver: parent, pid: pid, user: user, net: net}
+		return d, d.configure()
+	case Pasta:
+		return startPasta(pid, n.group, n.wall.dns)
+	}
+	d := &slirpDriver{user: user, net: net, group: n.group, api: api, dns: n.wall.dns, loopback: n.answersLoopback()}
+	if _, _, err := d.ConfigureNetwork(0, "", ""); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// answersLoopback reports whether the job has to answer the host's loopback by
+// UDP. libslirp's own switch against the loopback stops those answers too
+// (sotranslate_out), so that the rules are the only wall then.
+func (n *Network) answersLoopback() bool {
+	return slices.ContainsFunc(n.config.Ports, func(p Port) bool { return p.Proto == UDP && p.IP.IsLoopback() })
+}
+
+// detach reads the counters, which live as long as the rules' socket, and ends
+// the helpers.
+func (n *Network) detach(r running, rules *nftables.Conn) (json.RawMessage, error) {
+	rec := Record{Driver: n.config.Driver, Ended: r.ended()}
+	if n.answersLoopback() {
+		rec.Note = "the host's loopback is closed to the job by nf_tables alone: a UDP port is published on it"
+	}
+	err := errors.Join(rec.read(rules), rules.CloseLasting(), r.stop())
+	b, encodeErr := json.Marshal(&rec)
+	return b, errors.Join(err, encodeErr)
+}
+
+// Close ends what Prepare began.
+func (n *Network) Close() error {
+	if n.group == nil {
+		return nil
+	}
+	group := n.group
+	n.group = nil
+	return group.Close()
+}

@@ -1,0 +1,223 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/limits"
+	"github.com/jailrun/jailrun/sandbox/prog"
+)
+
+// A Network gives the network namespace of a job more than its loopback device.
+// It is called from the goroutine of Start and Wait, one call at a time. Package
+// netslirp has one; the types are those of the standard library, so that neither
+// package needs the other.
+type Network interface {
+	// Prepare is called first, and once: it checks what was asked, resolves
+	// names, and returns lines for the job's /etc/hosts and its whole
+	// /etc/resolv.conf. group is a cgroup directory in which helpers have to
+	// run, or nil if there is none; it belongs to the caller.
+	Prepare(ctx context.Context, group *os.File) (hosts, resolv string, err error)
+	// Attach configures the namespace net, which user owns, by descriptor; both
+	// and filter, a NETLINK_NETFILTER socket of that namespace, belong to the
+	// caller. Init, pid, waits meanwhile: it still sees the host's root, and no
+	// untrusted file has been opened. detach ends all helpers and returns what
+	// was counted as a JSON object; the caller calls it once.
+	Attach(ctx context.Context, pid int, user, net, filter *os.File) (detach func() (json.RawMessage, error), err error)
+	// Close ends what Prepare began. It is called whenever Prepare was.
+	Close() error
+}
+
+// Bounds of a network's helpers, in a group beside the run's. slirp4netns takes
+// 10 MB; its buffers grow with the job's connections.
+const (
+	helperMemory = 256 * limits.MiB
+	helperTasks  = 32
+)
+
+// prepareNetwork asks the network of the caller what the job's files have to
+// say about it.
+func (r *run) prepareNetwork() (*netFiles, error) {
+	n := r.cmd.Network
+	if n == nil {
+		return nil, nil
+	}
+	begin := limits.Now()
+	var group *os.File
+	if r.tier == TierCgroup {
+		helpers, err := r.tree.NewGroup(r.id+"-net", limits.GroupLimits{Memory: helperMemory, CPU: limits.OneCPU, Tasks: helperTasks})
+		if err != nil {
+			return nil, err
+		}
+		r.helpers = helpers
+		dir, err := unix.FcntlInt(uintptr(helpers.JobFD()), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			return nil, os.NewSyscallError("fcntl", err)
+		}
+		group = os.NewFile(uintptr(dir), "helpers")
+		defer group.Close()
+	}
+	r.prepared = true
+	hosts, resolv, err := n.Prepare(r.ctx, group)
+	if err != nil {
+		return nil, err
+	}
+	r.event("net", "network prepared", limits.Now()-begin)
+	return &netFiles{hosts, resolv}, nil
+}
+
+// netFiles is what the job's /etc says of a network: lines for hosts, and the
+// whole of resolv.conf.
+type netFiles struct{ hosts, resolv string }
+
+// resolveNet puts into the root's /etc what the network has to say.
+func (pl *Plan) resolveNet(s *Spec, f *facts, b build) {
+	net := b.net
+	if s.Net == NetHost {
+		net = &f.netFiles
+	}
+	if net == nil {
+		return
+	}
+	for i := range pl.root.Etc {
+		switch file := &pl.root.Etc[i]; file.Name {
+		case "hosts":
+			file.Content = append(file.Content, net.hosts...)
+		case "resolv.conf":
+			file.Content = []byte(net.resolv)
+		}
+	}
+}
+
+// appendSpaces makes init hand over its namespaces and wait for the runner to
+// configure them. Nothing of the job's root is there yet.
+func (pl *Plan) appendSpaces() error {
+	if _, ok := pl.identity.uid.ToOutside(0); !ok {
+		return fieldError("user", pl.identity.uid.String(), "the helpers of a network need the inside id 0 in the map: use --map auto, or leave --user out")
+	}
+	p := pl.Program
+	user, net, filter := p.Slot("user-ns"), p.Slot("net-ns"), p.Slot("netfilter")
+	add := func(steps ...prog.Step) { p.AddInit(prog.StageNet, steps...) }
+	add(
+		prog.Open("/proc/self/ns/net", unix.O_RDONLY, "O_RDONLY", 0, net),
+		prog.Call("socket", unix.SYS_SOCKET, prog.Bits(unix.AF_NETLINK, "AF_NETLINK"), prog.Bits(unix.SOCK_RAW|unix.SOCK_CLOEXEC, "SOCK_RAW|SOCK_CLOEXEC"),
+			prog.Bits(unix.NETLINK_NETFILTER, "NETLINK_NETFILTER")).Save(filter),
+		prog.Open("/proc/sys/net/ipv4/ip_unprivileged_port_start", unix.O_WRONLY, "O_WRONLY", 0, user),
+		prog.Write(user, []byte("0"), "0").Because("a job without capabilities may serve port 80 of its own network"),
+		prog.Close(user),
+		prog.Open("/proc/self/ns/user", unix.O_RDONLY, "O_RDONLY", 0, user),
+		prog.SendReady(user, net, filter).Because("by descriptor: a pid could be another's by the time it is used"),
+		prog.Close(user), prog.Close(net), prog.Close(filter),
+		awaitOrder().Because("the runner has configured the network"),
+	)
+	return nil
+}
+
+// awaitOrder makes init wait for the runner.
+func awaitOrder() prog.Step {
+	return prog.Call("recvfrom", unix.SYS_RECVFROM, prog.Fd(prog.SlotCtl), prog.Data(make([]byte, 8), "order"), prog.Int(8),
+		prog.Int(0), prog.Nil(), prog.Nil()).Want(8)
+}
+
+// attachNetwork lets the caller's network configure the namespaces of init,
+// which waits. If init has failed, awaitExec says so.
+func (r *run) attachNetwork() error {
+	n := r.cmd.Network
+	if n == nil {
+		return nil
+	}
+	begin := limits.Now()
+	spaces, err := r.receiveSpaces()
+	if err != nil || spaces == nil {
+		return err
+	}
+	defer func() {
+		for _, f := range spaces {
+			f.Close()
+		}
+	}()
+	detach, err := n.Attach(r.ctx, r.proc.Pid, spaces[0], spaces[1], spaces[2])
+	if err != nil {
+		return wrap("net", err)
+	}
+	r.detach = detach
+	r.undo.add(func() error { _, err := r.leaveNetwork(); return err })
+	r.event("net", "network configured", limits.Now()-begin)
+	if err := r.order(0, 0); err != nil {
+		return r.vanished(wrap("net", err))
+	}
+	return nil
+}
+
+// receiveSpaces takes the message of appendSpaces; nil if init failed before.
+func (r *run) receiveSpaces() ([]*os.File, error) {
+	fds := []unix.PollFd{{Fd: int32(r.ctl), Events: unix.POLLIN}, {Fd: int32(r.status), Events: unix.POLLIN}}
+	for fds[0].Revents == 0 {
+		if err := poll(fds, -1); err != nil {
+			return nil, wrap("net", err)
+		}
+		if fds[1].Revents != 0 {
+			return nil, nil
+		}
+	}
+	var buf [64]byte
+	var oob [64]byte
+	n, oobn, _, _, err := unix.Recvmsg(r.ctl, buf[:], oob[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return nil, r.vanished(wrap("net", os.NewSyscallError("recvmsg", err)))
+	}
+	files := receivedFiles(oob[:oobn])
+	if rep, err := prog.ParseReport(buf[:n]); err != nil || !rep.Ready || len(files) != 3 {
+		for _, f := range files {
+			f.Close()
+		}
+		return nil, r.vanished(wrap("net", errors.Join(err, errSpaces)))
+	}
+	return files, nil
+}
+
+var errSpaces = errors.New("init did not hand over its namespaces")
+
+// leaveNetwork ends the helpers of the network and returns what they counted.
+func (r *run) leaveNetwork() (json.RawMessage, error) {
+	if r.detach == nil {
+		return nil, nil
+	}
+	detach := r.detach
+	r.detach = nil
+	record, err := detach()
+	if err != nil {
+		return record, wrap("net", err)
+	}
+	return record, nil
+}
+
+// closeNetwork ends what Prepare began, and the group of the helpers.
+func (r *run) closeNetwork() error {
+	var err error
+	if r.prepared {
+		r.prepared = false
+		err = r.cmd.Network.Close()
+	}
+	if g := r.helpers; g != nil {
+		r.helpers = nil
+		err = errors.Join(err, g.Kill(), g.WaitEmpty(helperPatience), g.Remove())
+	}
+	return err
+}
+
+const helperPatience = 2 * time.Second
+
+// helperRow is the ledger's row for the helpers of a network.
+func (r *run) helperRow() Enforced {
+	e := Enforced{Name: "network_helper", Asked: int64(helperMemory), Mechanism: "cgroup memory.max, cpu.max and pids.max of the helpers", EnforcedBy: byKernel, HoldsAgainst: everything}
+	if r.tier != TierCgroup {
+		e.Mechanism = "RLIMIT_DATA of each helper"
+	}
+	return e
+}

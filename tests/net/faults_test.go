@@ -1,0 +1,163 @@
+package net
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	requires "github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// What cannot be is said before the job runs, with the flag, the value and the
+// fix, and leaves nobody behind.
+func TestRefusals(t *testing.T) {
+	require(t)
+	t.Parallel()
+	busy, err := net.Listen("tcp4", "127.0.0.1:0")
+	requires.NoError(t, err)
+	defer busy.Close()
+	taken := strconv.Itoa(busy.Addr().(*net.TCPAddr).Port)
+	for _, c := range []struct {
+		flags []string
+		says  string
+	}{
+		{[]string{"--net", "slirp", "--net-allow", "10.0.0.1/8"}, "did you mean 10.0.0.0/8"},
+		{[]string{"--net", "slirp", "--net-allow", "300.1.1.1"}, "it looks like an address and is none"},
+		{[]string{"--net", "slirp", "--net-allow", "a b"}, "neither an address nor a host name"},
+		{[]string{"--net", "slirp", "--net-allow", "::1"}, "no IPv6"},
+		{[]string{"--net", "slirp", "--net-allow", "localhost"}, "allowed by address only"},
+		{[]string{"--net", "slirp", "--net-allow", "x:99999"}, "no port from 1 to 65535"},
+		{[]string{"--net", "slirp", "--publish", taken + ":80"}, "cannot be had: address already in use"},
+		{[]string{"--net", "slirp", "--publish", "80"}, "want [IP:]HOST:JOB"},
+		{[]string{"--net", "pasta", "--publish", "18090:80"}, "use --net slirp"},
+		{[]string{"--net", "slirp", "--net-rate", "1"}, "did you mean 1k?"},
+		{[]string{"--net", "slirp", "--user", "1000"}, "leave --user out"},
+		{[]string{"--publish", "18090:80"}, "add --net slirp"},
+		{[]string{"--net", "lan"}, "slirp"},
+	} {
+		t.Run(strings.Join(c.flags, " "), func(t *testing.T) {
+			_, said, r := run(t, c.flags, "tcp="+serverTCP)
+			assert.Contains(t, said, c.says)
+			assert.Equal(t, "error", r.Verdict)
+		})
+	}
+}
+
+// started starts a job that waits, and returns its runner and the pids of its
+// helpers, by name.
+func started(t *testing.T, file string, more ...string) (*exec.Cmd, map[string]int) {
+	t.Helper()
+	in, _, err := os.Pipe()
+	requires.NoError(t, err)
+	cmd := command(append([]string{"--net", "slirp", "--result", file}, more...), "tcp="+serverTCP, "wait=")
+	stdin, err := cmd.StdinPipe()
+	requires.NoError(t, err)
+	t.Cleanup(func() { stdin.Close(); in.Close() })
+	out, err := cmd.StdoutPipe()
+	requires.NoError(t, err)
+	requires.NoError(t, cmd.Start())
+	line, err := bufio.NewReader(out).ReadString('\n')
+	requires.NoError(t, err)
+	requires.Equal(t, "tcp="+serverTCP+" ok\n", line)
+	helpers := map[string]int{}
+	descendants(cmd.Process.Pid, helpers)
+	requires.Contains(t, helpers, "jailrun-net")
+	requires.Contains(t, helpers, "slirp4netns")
+	return cmd, helpers
+}
+
+// descendants finds the processes below pid, by name.
+func descendants(pid int, found map[string]int) {
+	tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
+	for _, task := range tasks {
+		b, _ := os.ReadFile(task)
+		for field := range strings.FieldsSeq(string(b)) {
+			child, _ := strconv.Atoi(field)
+			name, _ := os.ReadFile("/proc/" + field + "/comm")
+			found[strings.TrimSpace(string(name))] = child
+			descendants(child, found)
+		}
+	}
+}
+
+// gone waits for the end of a process that is not ours.
+func gone(t *testing.T, pid int) {
+	t.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return
+	}
+	requires.NoError(t, err)
+	defer unix.Close(fd)
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int((10 * time.Second).Milliseconds()))
+	requires.NoError(t, err)
+	assert.Equal(t, 1, n, "pid %d lives", pid)
+}
+
+// Whoever of us is killed, the others end.
+func TestKilled(t *testing.T) {
+	require(t)
+	t.Parallel()
+	t.Run("runner", func(t *testing.T) {
+		t.Parallel()
+		cmd, helpers := started(t, filepath.Join(t.TempDir(), "r"))
+		requires.NoError(t, cmd.Process.Kill())
+		_ = cmd.Wait()
+		for _, pid := range helpers {
+			gone(t, pid)
+		}
+	})
+	t.Run("jailrun-net", func(t *testing.T) {
+		t.Parallel()
+		cmd, helpers := started(t, filepath.Join(t.TempDir(), "r"))
+		requires.NoError(t, unix.Kill(helpers["jailrun-net"], unix.SIGKILL))
+		gone(t, helpers["slirp4netns"])
+		requires.NoError(t, cmd.Process.Signal(unix.SIGTERM))
+		_ = cmd.Wait()
+	})
+}
+
+// A network that ends before its job is a fact in the result.
+func TestHelperDies(t *testing.T) {
+	require(t)
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "r")
+	cmd, helpers := started(t, file)
+	requires.NoError(t, unix.Kill(helpers["slirp4netns"], unix.SIGKILL))
+	gone(t, helpers["slirp4netns"])
+	requires.NoError(t, cmd.Process.Signal(unix.SIGTERM))
+	_ = cmd.Wait()
+	b, err := os.ReadFile(file)
+	requires.NoError(t, err)
+	assert.Contains(t, string(b), `"ended":"slirp4netns: signal: killed`)
+}
+
+// What a root has planted where the host has ip(8) or nsenter(1) never runs:
+// the namespaces are configured before the root is there.
+func TestPlantedProgram(t *testing.T) {
+	require(t)
+	t.Parallel()
+	root := t.TempDir()
+	for _, dir := range []string{"usr/sbin", "usr/bin", "sbin", "bin"} {
+		requires.NoError(t, os.MkdirAll(filepath.Join(root, dir), 0o755))
+		for _, name := range []string{"ip", "nsenter", "slirp4netns", "pasta"} {
+			b, err := os.ReadFile(filepath.Join(bin, "probe"))
+			requires.NoError(t, err)
+			requires.NoError(t, os.WriteFile(filepath.Join(root, dir, name), b, 0o755))
+		}
+	}
+	for _, driver := range []string{"slirp", "slirp:rootlesskit", "pasta"} {
+		got, _ := job(t, []string{"--net", driver, "--rootfs", root}, "tcp="+serverTCP, "devices=")
+		assert.Equal(t, "ok", got["tcp="+serverTCP], driver)
+		assert.Equal(t, "lo,tap0", got["devices="])
+	}
+}
