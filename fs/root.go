@@ -32,6 +32,7 @@ type Root struct {
 	// Etc holds the fabricated files below /etc, by name.
 	Etc   []File
 	Extra []Mount // shown after Work, in this order
+	Pins  []Pin   // in writable directories among those
 	Files []File  // absolute names, written last
 
 	// Serve lets the runner put files into the root before the job starts: init
@@ -127,6 +128,7 @@ func (r *Root) Append(p *prog.Program) {
 	b.dev()
 	b.maskProc()
 	b.attachAll()
+	b.pins()
 	b.files()
 	b.workdir()
 	b.keep()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,8 +22,9 @@ type facts struct {
 	groups   []int
 	dir      string // Spec.Dir, absolute and free of symbolic links; "" if it cannot be seen
 	dirErr   error
-	home     string // the caller's; "" if it has none
-	exe      string // our own program
+	home     string   // the caller's; "" if it has none
+	exe      string   // our own program
+	own      []string // what of ours a job must not change, only where a directory is writable
 	host     fs.Host
 	image    *imageUse // that the root is made of; nil for none
 	hard     [limits.Resources]unix.Rlimit
@@ -49,6 +51,9 @@ func survey(s *Spec) (*facts, error) {
 	}
 	f.home = homeOf(f.uid)
 	f.exe, _ = os.Readlink("/proc/self/exe") // only to keep it out of what is shown
+	if s.writesToHost() {
+		f.own = ownPlaces(f.exe, f.home, f.uid)
+	}
 	if f.host, err = fs.Survey(s.composed()); err != nil {
 		return nil, err
 	}
@@ -109,6 +114,11 @@ func passwdHome(uid int) string {
 		}
 	}
 	return ""
+}
+
+// writesToHost reports whether the job may write to a directory of the host's.
+func (s *Spec) writesToHost() bool {
+	return s.CWD == CWDWritable || slices.ContainsFunc(s.Binds, func(b Bind) bool { return b.Writable })
 }
 
 func (s *Spec) composed() bool { return s.Rootfs == "" || s.Rootfs == "host" }

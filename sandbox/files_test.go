@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -183,7 +184,8 @@ func TestCopyIn(t *testing.T) {
 			res, out, errs := shell(t, `cat /data/in/one /tmp/tree/l /etc/hostname; echo x > /tmp/tree/sub/f && echo x > /data/in/one && stat -c %u:%a /tmp/tree/sub /data/in/one`, func(c *sandbox.Cmd) {
 				c.Map.Mode, c.Dir = mode, dir
 				c.CopyIn = []sandbox.CopyIn{
-					{Source: "one", Target: "/data/in/"}, {Source: filepath.Join(dir, "tree"), Target: "/tmp/tree"},
+					{Source: "one", Target: "/data/in/"},
+					{Source: filepath.Join(dir, "tree"), Target: "/tmp/tree"},
 					{Source: "one", Target: "/etc/hostname"},
 				}
 			})
@@ -276,7 +278,7 @@ func entries(t *testing.T, name string) map[string]string {
 	list := map[string]string{}
 	for r := tar.NewReader(f); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return list
 		}
 		require.NoError(t, err)

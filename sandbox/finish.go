@@ -45,6 +45,7 @@ func (c *Cmd) Wait() (*Result, error) {
 // finish collects the evidence, undoes what the run made, and decides.
 func (r *run) finish(failure *Error) (*Result, error) {
 	e := r.evidence(failure)
+	r.newGit()
 	res := r.result(&e)
 	var err error
 	if res.Network, err = r.leaveNetwork(); err != nil {

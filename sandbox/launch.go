@@ -55,9 +55,8 @@ var (
 	errStdoutSet      = errors.New("sandbox: Stdout already set")
 )
 
-// start makes at most three attempts: where the file system of the current
-// directory refuses an overlay, which only the attempt shows, the directory is
-// shown read-only, unless it was asked for otherwise; at last as it is.
+// start makes as many attempts as there are things that only an attempt shows
+// to be impossible here; see fallback.
 func (r *run) start() error {
 	s := &r.cmd.Spec
 	if err := s.check(); err != nil {
@@ -110,29 +109,15 @@ func (r *run) start() error {
 		if !errors.As(err, &e) {
 			return err
 		}
-		if plansUnnamed(err, plan) {
-			r.undo.run(&r.leftovers)
-			r.notes = append(r.notes, "denied system calls are not named: a filter with a listener is in force here already")
-			b.unnamed = true
-			continue
+		again, why := r.fallback(&b, e)
+		if why != nil {
+			return wrap("root", why)
 		}
-		if !plan.cwdAuto || b.plain || e.Op != "mount overlay" {
+		if !again {
 			return err
 		}
-		r.event("root", "the file system of the current directory refuses an overlay; trying without", 0)
 		r.undo.run(&r.leftovers)
-		if b.plain = plan.cwd == CWDReadOnly; !b.plain {
-			r.notes = append(r.notes, "the current directory is read-only: its file system refuses an overlay ("+e.Errno.Error()+")")
-		}
-		b.cwd = CWDReadOnly
 	}
-}
-
-// plansUnnamed says whether a launch failed because one process has one
-// listener, which an outer sandbox has set: denied calls are then not named.
-func plansUnnamed(err error, pl *Plan) bool {
-	var e *Error
-	return errors.As(err, &e) && e.Errno == unix.EBUSY && strings.HasPrefix(e.Op, "seccomp") && pl.filters.listen && !pl.filters.record
 }
 
 func subordinate(uid int) func() (u, g []idmap.SubRange, err error) {

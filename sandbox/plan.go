@@ -33,6 +33,7 @@ type Plan struct {
 	stdinNull bool
 	runtime   *RuntimeReport
 	copyIn    []copyIn
+	noGit     []string   // writable directories of the host's that are no repository
 	dir       string     // that is taken as current, "" if none can be
 	lateNotes int        // so many of the first notes are about limits that may come late
 	late      *lateSlots // of a plan for a pool; else nil
@@ -65,9 +66,9 @@ const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | u
 type build struct {
 	tier      Tier
 	identity  identity
-	stdin     bool // the job gets a stdin pipe
-	cwd       CWD  // overrides the choice, after a failed attempt
-	plain     bool // no overlay at all, after a failed attempt
+	stdin     bool     // the job gets a stdin pipe
+	cwd       CWD      // overrides the choice, after a failed attempt
+	plain     []string // sources that no overlay works on, after a failed attempt
 	hasCgroup bool
 	late      bool      // the job's last steps come when it is taken from a pool
 	unnamed   bool      // no listener on the filter, after a failed attempt

@@ -28,7 +28,7 @@ func (pl *Plan) resolveRoot(s *Spec, f *facts, b build) error {
 		return err
 	}
 	for _, m := range s.Binds {
-		if err := pl.resolveBind(s, f, m); err != nil {
+		if err := pl.resolveBind(s, f, m, b); err != nil {
 			return err
 		}
 	}
@@ -71,8 +71,8 @@ func (pl *Plan) resolveCWD(s *Spec, f *facts, b build) error {
 		return nil
 	}
 	if why := fs.Sensitive(f.dir, f.home, []string{f.exe}); why != "" && (pl.cwdAuto || !s.unsafe(UnsafeBindHome)) {
-		if !pl.cwdAuto && mode != CWDWritable && why[:2] == "a " && f.exe != "" && fs.Sensitive(f.dir, f.home, nil) == "" {
-			why = "" // only our own program lies there, and it is not writable
+		if !pl.cwdAuto && why[:2] == "a " && f.exe != "" && fs.Sensitive(f.dir, f.home, nil) == "" {
+			why = "" // only our own program lies there, and it stays as it is
 		}
 		if why != "" && !pl.cwdAuto {
 			return fieldError("cwd", f.dir, "is %s; it is shown only with --unsafe %s", why, UnsafeBindHome)
@@ -98,9 +98,9 @@ func (pl *Plan) resolveCWD(s *Spec, f *facts, b build) error {
 	switch {
 	case mode == CWDWritable:
 		pl.root.Work.Mode = fs.Writable // with its sockets and FIFOs, as asked for
-	case mode == CWDReadOnly && b.plain:
+		pl.protect(f.dir, WorkDir, f)
+	case mode == CWDReadOnly && slices.Contains(b.plain, f.dir):
 		pl.root.Work.Mode = fs.Plain
-		pl.note("UNIX sockets and FIFOs in the current directory can be used by the job")
 	case mode == CWDReadOnly:
 		pl.root.Work.Mode = fs.ReadOnly
 	}
@@ -111,7 +111,7 @@ func (pl *Plan) resolveCWD(s *Spec, f *facts, b build) error {
 	return nil
 }
 
-func (pl *Plan) resolveBind(s *Spec, f *facts, m Bind) error {
+func (pl *Plan) resolveBind(s *Spec, f *facts, m Bind, b build) error {
 	src := m.Source
 	if !filepath.IsAbs(src) {
 		if f.dir == "" {
@@ -148,10 +148,8 @@ func (pl *Plan) resolveBind(s *Spec, f *facts, m Bind) error {
 	switch {
 	case m.Writable:
 		mode = fs.Writable
-		if within(f.exe, src) && !s.unsafe(UnsafeBindHome) {
-			return fieldError("bind", m.Source, "holds jailrun's own program, which the job could replace; bind it ro")
-		}
-	case m.Sockets:
+		pl.protect(src, target, f)
+	case m.Sockets || slices.Contains(b.plain, src):
 		mode = fs.Plain
 	}
 	x := fs.Mount{Source: src, Target: target, Dir: st.IsDir(), Mode: mode, NoExec: m.NoExec}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	stdsha "crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -147,7 +148,7 @@ func TestTar(t *testing.T) {
 	got := map[string]int64{}
 	for r := tar.NewReader(&buf); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		require.NoError(t, err)

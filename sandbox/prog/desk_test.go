@@ -34,12 +34,16 @@ func TestDesk(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, dir, string(cwd[:n-1]))
 
-	here, err := d.Call(&prog.Request{Name: "openat", Nr: unix.SYS_OPENAT, Fd: -1, Gives: true,
-		Args: []prog.Word{prog.Num(unix.AT_FDCWD), prog.Text("."), prog.Num(unix.O_PATH), prog.Num(0)}})
+	here, err := d.Call(&prog.Request{
+		Name: "openat", Nr: unix.SYS_OPENAT, Fd: -1, Gives: true,
+		Args: []prog.Word{prog.Num(unix.AT_FDCWD), prog.Text("."), prog.Num(unix.O_PATH), prog.Num(0)},
+	})
 	require.NoError(t, err)
 	defer unix.Close(here)
-	fd, err := d.Call(&prog.Request{Name: "openat", Nr: unix.SYS_OPENAT, Fd: here, Gives: true,
-		Args: []prog.Word{prog.Text("f"), prog.Num(unix.O_RDONLY), prog.Num(0)}})
+	fd, err := d.Call(&prog.Request{
+		Name: "openat", Nr: unix.SYS_OPENAT, Fd: here, Gives: true,
+		Args: []prog.Word{prog.Text("f"), prog.Num(unix.O_RDONLY), prog.Num(0)},
+	})
 	require.NoError(t, err)
 	text, err := io.ReadAll(os.NewFile(uintptr(fd), "f"))
 	require.NoError(t, err)
@@ -68,8 +72,10 @@ func BenchmarkDesk(b *testing.B) {
 	unix.Close(ctl[1])
 	d := prog.Desk{Ctl: ctl[0]}
 	for b.Loop() {
-		fd, err := d.Call(&prog.Request{Name: "openat", Nr: unix.SYS_OPENAT, Fd: -1, Gives: true,
-			Args: []prog.Word{prog.Num(unix.AT_FDCWD), prog.Text("/"), prog.Num(unix.O_PATH), prog.Num(0)}})
+		fd, err := d.Call(&prog.Request{
+			Name: "openat", Nr: unix.SYS_OPENAT, Fd: -1, Gives: true,
+			Args: []prog.Word{prog.Num(unix.AT_FDCWD), prog.Text("/"), prog.Num(unix.O_PATH), prog.Num(0)},
+		})
 		if err != nil {
 			b.Fatal(err)
 		}

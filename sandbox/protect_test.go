@@ -1,0 +1,91 @@
+package sandbox_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jailrun/jailrun/sandbox"
+)
+
+// repository makes what git would, as far as it matters here.
+func repository(t *testing.T, git string) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(filepath.Join(git, "hooks"), 0o755))
+	require.NoError(t, os.MkdirAll(filepath.Join(git, "objects"), 0o755))
+	for _, name := range []string{"config", "HEAD", "hooks/sample"} {
+		require.NoError(t, os.WriteFile(filepath.Join(git, name), []byte("good\n"), 0o644))
+	}
+}
+
+// TestGitIsProtected is row A104: a job that may write to a directory cannot
+// change what git will execute or obey there, whatever it moves away.
+func TestGitIsProtected(t *testing.T) {
+	const attack = `
+		echo evil >> .git/config; echo evil > .git/hooks/post-checkout; echo evil > .git/hooks/sample
+		mv .git/config .git/c; mv .git/hooks .git/h; rm -rf .git/hooks; mv .git g; mkdir .git; mkdir .git/hooks; echo evil > .git/hooks/x
+		echo evil > .git/modules/m/config; mv .git/modules/m .git/modules/n; mv .git/modules x
+		rm -f .git/config; ln -sf evil .git/config; chmod 777 .git/hooks/sample; true`
+	dir := t.TempDir()
+	repository(t, filepath.Join(dir, ".git"))
+	repository(t, filepath.Join(dir, ".git", "modules", "m"))
+	for _, tt := range []struct {
+		name string
+		use  func(*sandbox.Cmd)
+	}{
+		{"cwd", func(c *sandbox.Cmd) { c.Dir, c.CWD = dir, sandbox.CWDWritable }},
+		{"bind", func(c *sandbox.Cmd) {
+			c.Binds, c.Workdir = []sandbox.Bind{{Source: dir, Target: "/data", Writable: true}}, "/data"
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			res, _, errs := shell(t, attack+"; touch new .git/ORIG_HEAD", tt.use)
+			require.Equal(t, 0, *res.ExitCode, errs)
+			for _, git := range []string{".git", ".git/modules/m"} {
+				for _, name := range []string{"config", "hooks/sample"} {
+					assert.Equal(t, "good\n", read(t, filepath.Join(dir, git, name)), git+name)
+					st, err := os.Lstat(filepath.Join(dir, git, name))
+					require.NoError(t, err)
+					assert.Equal(t, os.FileMode(0o644), st.Mode())
+				}
+				list, err := os.ReadDir(filepath.Join(dir, git, "hooks"))
+				require.NoError(t, err)
+				assert.Len(t, list, 1)
+			}
+			assert.FileExists(t, filepath.Join(dir, "new"), "the control: the directory is writable")
+			assert.FileExists(t, filepath.Join(dir, ".git", "ORIG_HEAD"), "and git works in it")
+			assert.Empty(t, res.Notes)
+		})
+	}
+}
+
+// TestGitWithoutHooks: where there are no hooks the job can make none.
+func TestGitWithoutHooks(t *testing.T) {
+	dir := t.TempDir()
+	repository(t, filepath.Join(dir, ".git"))
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, ".git", "hooks")))
+	shell(t, "mkdir .git/hooks; echo evil > .git/hooks/x", func(c *sandbox.Cmd) { c.Dir, c.CWD = dir, sandbox.CWDWritable })
+	assert.NoDirExists(t, filepath.Join(dir, ".git", "hooks"))
+
+	bare := t.TempDir()
+	repository(t, bare)
+	shell(t, "echo evil > config; echo evil > hooks/x; mv hooks h", func(c *sandbox.Cmd) { c.Dir, c.CWD = bare, sandbox.CWDWritable })
+	assert.Equal(t, "good\n", read(t, filepath.Join(bare, "config")))
+	assert.NoFileExists(t, filepath.Join(bare, "hooks", "x"))
+
+	tree := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(tree, ".git"), []byte("gitdir: /good\n"), 0o644))
+	shell(t, "echo gitdir: /work/evil > .git; rm -f .git; mv .git g", func(c *sandbox.Cmd) { c.Dir, c.CWD = tree, sandbox.CWDWritable })
+	assert.Equal(t, "gitdir: /good\n", read(t, filepath.Join(tree, ".git")))
+}
+
+// TestNewRepository: where there was none, the caller is told of one.
+func TestNewRepository(t *testing.T) {
+	dir := t.TempDir()
+	res, _, _ := shell(t, "mkdir .git", func(c *sandbox.Cmd) { c.Dir, c.CWD = dir, sandbox.CWDWritable })
+	assert.Contains(t, strings.Join(res.Notes, "\n"), "the job has made "+dir+"/.git")
+}
