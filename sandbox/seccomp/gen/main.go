@@ -23,6 +23,7 @@ import (
 
 	"github.com/jailrun/jailrun/sandbox/seccomp/profile"
 	"github.com/jailrun/jailrun/sandbox/seccomp/profiles"
+	"github.com/jailrun/jailrun/sandbox/seccomp/reference"
 )
 
 func main() {
@@ -49,7 +50,7 @@ func generate() (map[string][]byte, error) {
 			if err != nil {
 				return nil, err
 			}
-			if err := resolve(p, arch, names); err != nil {
+			if err := reference.Resolve(p, arch, names); err != nil {
 				return nil, err
 			}
 			table, err := p.Table(arch, func(s string) (uint32, bool) { n, ok := names[s]; return n, ok })
@@ -61,55 +62,21 @@ func generate() (map[string][]byte, error) {
 				return nil, fmt.Errorf("%s for %s: %w", name, arch.Name, err)
 			}
 			raw := profile.Encode(code)
-			ref, err := reference(table)
+			ref, err := reference.Compile(table)
 			if err != nil {
 				return nil, fmt.Errorf("%s for %s: libseccomp: %w", name, arch.Name, err)
 			}
-			calls, err := compare(table, raw, ref)
+			calls, err := ref.Compare(table, raw)
 			if err != nil {
 				return nil, fmt.Errorf("%s for %s: %w", name, arch.Name, err)
 			}
 			fmt.Printf("%-16s %s %4d instructions (libseccomp %4d), %d calls compared\n",
-				name, arch.Name, len(code), len(ref.raw)/8, calls)
+				name, arch.Name, len(code), ref.Len(), calls)
 			files[filepath.Join("filters", name+"_"+arch.Name+".bpf")] = raw
 		}
 		files[filepath.Join("profiles", "syscalls_"+arch.Name+".txt")] = list(names)
 	}
 	return files, nil
-}
-
-// compare runs both filters on every call in which they could differ.
-func compare(t *profile.Table, raw []byte, ref *referenceFilter) (int, error) {
-	vm, err := profile.NewVM(raw)
-	if err != nil {
-		return 0, err
-	}
-	refVM, err := profile.NewVM(ref.raw)
-	if err != nil {
-		return 0, err
-	}
-	calls := 0
-	t.Probe(func(audit, number uint32, args [6]uint64) {
-		if err != nil {
-			return
-		}
-		calls++
-		var got, want profile.Action
-		if got, err = vm.Action(audit, number, args); err != nil {
-			return
-		}
-		if want = t.Action(audit, number, args); got != want {
-			err = fmt.Errorf("call %d %#x of arch %#x: %v instead of %v", number, args, audit, got, want)
-			return
-		}
-		if ref.unknown[number] && audit == t.Arch.Audit {
-			return
-		}
-		if want, err = refVM.Action(audit, number, args); err == nil && got != want {
-			err = fmt.Errorf("call %d %#x of arch %#x: %v, libseccomp says %v", number, args, audit, got, want)
-		}
-	})
-	return calls, err
 }
 
 // list is the table of numbers as package profiles reads it, by name.

@@ -95,16 +95,15 @@ func (b *builder) rule(clauses []Clause, loaded int) (int, error) {
 		return b.leaf(first.Action), nil
 	}
 	cond := first.When[0]
-	load := loadArg(cond.Arg)
+	load := cond.offset()
 	if cond.Bits == 0 {
-		return b.values(clauses, cond.Arg, loaded)
+		return b.values(clauses, cond, loaded)
 	}
-	same := func(w Cond) bool { return w.Arg == cond.Arg && w.Bits == cond.Bits }
-	t, err := b.rule(assume(clauses, same, func(Cond) bool { return true }), load)
+	t, err := b.rule(assume(clauses, cond.same, func(w Cond) bool { return !w.None }), load)
 	if err != nil {
 		return 0, err
 	}
-	f, err := b.rule(assume(clauses, same, func(Cond) bool { return false }), load)
+	f, err := b.rule(assume(clauses, cond.same, func(w Cond) bool { return w.None }), load)
 	if err != nil {
 		return 0, err
 	}
@@ -115,9 +114,9 @@ func (b *builder) rule(clauses []Clause, loaded int) (int, error) {
 	return b.add(n), nil
 }
 
-// values decides all conditions on the value of one argument in one search.
-func (b *builder) values(clauses []Clause, arg, loaded int) (int, error) {
-	same := func(w Cond) bool { return w.Arg == arg && w.Bits == 0 }
+// values decides all conditions on the value of one word in one search.
+func (b *builder) values(clauses []Clause, cond Cond, loaded int) (int, error) {
+	same := cond.same
 	bounds := []uint32{0}
 	for _, c := range clauses {
 		for _, w := range c.When {
@@ -133,13 +132,13 @@ func (b *builder) values(clauses []Clause, arg, loaded int) (int, error) {
 		}
 	}
 	slices.Sort(bounds)
-	load := loadArg(arg)
+	load := cond.offset()
 	var segments []segment
 	for i, lo := range bounds {
 		if i > 0 && lo == bounds[i-1] {
 			continue
 		}
-		to, err := b.rule(assume(clauses, same, func(w Cond) bool { return w.Holds(uint64(lo)) }), load)
+		to, err := b.rule(assume(clauses, same, func(w Cond) bool { return inside(w.In, lo) }), load)
 		if err != nil {
 			return 0, err
 		}

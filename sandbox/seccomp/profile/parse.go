@@ -26,6 +26,8 @@ func (e *SyntaxError) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e
 
 // parser is the state between two lines.
 type parser struct {
+	file     string
+	at       int // the line being read
 	p        *Profile
 	parent   func(string) (*Profile, error)
 	index    map[string]int  // name of a call → its place in p.Rules
@@ -43,7 +45,7 @@ type parser struct {
 // profile that a `from` line names and may be nil where none is allowed. Faults
 // in the text are a *SyntaxError; an error of parent is wrapped.
 func Parse(file, text string, parent func(name string) (*Profile, error)) (*Profile, error) {
-	s := &parser{p: &Profile{}, parent: parent, index: map[string]int{}, own: map[string]bool{}, groups: map[string]bool{}}
+	s := &parser{file: file, p: &Profile{}, parent: parent, index: map[string]int{}, own: map[string]bool{}, groups: map[string]bool{}}
 	if len(text) > maxText {
 		return nil, &SyntaxError{file, 1, fmt.Sprintf("longer than %d bytes", maxText)}
 	}
@@ -53,6 +55,7 @@ func Parse(file, text string, parent func(name string) (*Profile, error)) (*Prof
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
 			continue
 		}
+		s.at = i + 1
 		if err := s.line(words); err != nil {
 			return nil, fault(file, i+1, err)
 		}
@@ -203,7 +206,7 @@ func (s *parser) inGroup(words []string) error {
 func (s *parser) open(names []string) error {
 	rules := make([]Rule, 0, len(names))
 	for _, word := range names {
-		rule := Rule{Number: -1, Group: s.group, Reason: s.reason}
+		rule := Rule{Number: -1, Group: s.group, Reason: s.reason, File: s.file, Line: s.at}
 		name, number, given := strings.Cut(word, "=")
 		if given {
 			n, err := strconv.ParseUint(number, 10, 16)

@@ -26,17 +26,17 @@ func TestParse(t *testing.T) {
 	`, nil)
 	require.NoError(t, err)
 	clauses := []Clause{
-		{Errno(syscall.EINVAL), []Cond{{Arg: 1, In: []Range{{7, 9}, {16, 16}}}, {Arg: 2, Bits: 0o6000}}},
-		{Kill, []Cond{{Arg: 0, In: []Range{{0xffffffff, 0xffffffff}}}}},
+		{Action: Errno(syscall.EINVAL), When: []Cond{{Arg: 1, In: []Range{{7, 9}, {16, 16}}}, {Arg: 2, Bits: 0o6000}}},
+		{Action: Kill, When: []Cond{{Arg: 0, In: []Range{{0xffffffff, 0xffffffff}}}}},
 		{Action: Allow},
 	}
 	assert.Equal(t, &Profile{Name: "p", Unlisted: Errno(syscall.ENOSYS), Foreign: Kill, Rules: []Rule{
-		{"read", -1, []Clause{{Action: Allow}}, "g", "because"},
-		{"write", -1, []Clause{{Action: Allow}}, "g", "because"},
-		{"fchmodat2", 452, []Clause{{Action: Errno(syscall.EPERM)}}, "g", "because"},
-		{"fcntl", -1, clauses, "g", "because"},
-		{"ioctl", -1, clauses, "g", "because"},
-		{"flock", -1, []Clause{{Action: Errno(syscall.ENOLCK)}}, "h", "others"},
+		{Name: "read", Number: -1, Clauses: []Clause{{Action: Allow}}, Group: "g", Reason: "because", File: "f", Line: 9},
+		{Name: "write", Number: -1, Clauses: []Clause{{Action: Allow}}, Group: "g", Reason: "because", File: "f", Line: 9},
+		{Name: "fchmodat2", Number: 452, Clauses: []Clause{{Action: Errno(syscall.EPERM)}}, Group: "g", Reason: "because", File: "f", Line: 10},
+		{Name: "fcntl", Number: -1, Clauses: clauses, Group: "g", Reason: "because", File: "f", Line: 11},
+		{Name: "ioctl", Number: -1, Clauses: clauses, Group: "g", Reason: "because", File: "f", Line: 11},
+		{Name: "flock", Number: -1, Clauses: []Clause{{Action: Errno(syscall.ENOLCK)}}, Group: "h", Reason: "others", File: "f", Line: 17},
 	}}, p)
 }
 

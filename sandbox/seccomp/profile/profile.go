@@ -104,8 +104,10 @@ type Rule struct {
 	Name    string
 	Number  int64    // given in the text, equal on all processors; -1: look the name up
 	Clauses []Clause // the first that applies decides; the last always applies
-	Group   string   // heading in the text
-	Reason  string   // why the group is answered so
+	File    string   // of the text that says so, and its line, from 1
+	Line    int
+	Group   string // heading in the text
+	Reason  string // why the group is answered so
 }
 
 // Clause answers a call if all its conditions hold.
@@ -114,12 +116,25 @@ type Clause struct {
 	When   []Cond
 }
 
-// Cond is a condition on the low 32 bits of one argument.
+// Cond is a condition on the low 32 bits of one argument, or on the high ones.
 type Cond struct {
 	Arg  int     // 0 to 5
+	High bool    // the condition is on bits 32 to 63; texts have no such
 	Bits uint32  // not 0: holds if any of these bits is set
+	None bool    // with Bits: holds if none of them is
 	In   []Range // Bits 0: holds if the value is in one of these
 }
+
+// offset is the place of the word that c looks at.
+func (c Cond) offset() int {
+	if c.High {
+		return loadArg(c.Arg) + 4
+	}
+	return loadArg(c.Arg)
+}
+
+// same says whether one look at an argument decides both conditions.
+func (c Cond) same(d Cond) bool { return c.Arg == d.Arg && c.High == d.High && c.Bits == d.Bits }
 
 // Range is the values Lo to Hi, both included.
 type Range struct{ Lo, Hi uint32 }
@@ -127,10 +142,17 @@ type Range struct{ Lo, Hi uint32 }
 // Holds reports whether the condition holds for the value of its argument.
 func (c Cond) Holds(value uint64) bool {
 	v := uint32(value)
-	if c.Bits != 0 {
-		return v&c.Bits != 0
+	if c.High {
+		v = uint32(value >> 32)
 	}
-	for _, r := range c.In {
+	if c.Bits != 0 {
+		return v&c.Bits != 0 != c.None
+	}
+	return inside(c.In, v)
+}
+
+func inside(rs []Range, v uint32) bool {
+	for _, r := range rs {
 		if r.Lo <= v && v <= r.Hi {
 			return true
 		}

@@ -157,6 +157,10 @@ func around(c Cond) []uint64 {
 	}
 	var values []uint64
 	for _, v := range low {
+		if c.High {
+			values = append(values, uint64(v)<<32, uint64(v)<<32|7)
+			continue
+		}
 		values = append(values, uint64(v), uint64(v)|1<<32, uint64(v)|math.MaxUint32<<32)
 	}
 	return values

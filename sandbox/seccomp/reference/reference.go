@@ -1,6 +1,9 @@
-//go:build gen
+//go:build gen || libseccomp
 
-package main
+// Package reference compiles profiles with libseccomp, to compare what package
+// profile makes of them: two compilers that share no line must answer every
+// call alike. It needs cgo and libseccomp, which the build tags stand for.
+package reference
 
 import (
 	"errors"
@@ -17,9 +20,9 @@ import (
 
 var libArch = map[string]seccomp.ScmpArch{"amd64": seccomp.ArchAMD64, "arm64": seccomp.ArchARM64}
 
-// resolve adds the numbers of a profile's calls on arch to names. A name that
+// Resolve adds the numbers of a profile's calls on arch to names. A name that
 // no architecture knows is a slip of the pen.
-func resolve(p *profile.Profile, arch profile.Arch, names map[string]uint32) error {
+func Resolve(p *profile.Profile, arch profile.Arch, names map[string]uint32) error {
 	for _, r := range p.Rules {
 		known := false
 		for name, lib := range libArch {
@@ -45,8 +48,8 @@ func resolve(p *profile.Profile, arch profile.Arch, names map[string]uint32) err
 	return nil
 }
 
-// referenceFilter is a profile as libseccomp compiles it.
-type referenceFilter struct {
+// A Filter is a profile as libseccomp compiles it.
+type Filter struct {
 	raw []byte
 	// unknown are the numbers left out: libseccomp translates a rule for a
 	// foreign architecture by name and cannot do so for calls it does not know.
@@ -55,7 +58,8 @@ type referenceFilter struct {
 	unknown map[uint32]bool
 }
 
-func reference(t *profile.Table) (*referenceFilter, error) {
+// Compile is libseccomp's opinion of a table.
+func Compile(t *profile.Table) (*Filter, error) {
 	filter, err := seccomp.NewFilter(libAction(t.Unlisted))
 	if err != nil {
 		return nil, err
@@ -74,7 +78,7 @@ func reference(t *profile.Table) (*referenceFilter, error) {
 	if err = errors.Join(err, filter.SetOptimize(2), filter.SetBadArchAction(libAction(t.Foreign))); err != nil {
 		return nil, err
 	}
-	ref := &referenceFilter{unknown: map[uint32]bool{}}
+	ref := &Filter{unknown: map[uint32]bool{}}
 	t.Each(func(number uint32, name string, clauses []profile.Clause) {
 		if err != nil {
 			return
@@ -114,7 +118,7 @@ func addRule(filter *seccomp.ScmpFilter, unlisted profile.Action, call seccomp.S
 		}
 		var conds []seccomp.ScmpCondition
 		for arg, c := range cell {
-			cond, err := seccomp.MakeCondition(uint(arg), seccomp.CompareMaskedEqual, uint64(c.mask), uint64(c.value))
+			cond, err := seccomp.MakeCondition(uint(arg), seccomp.CompareMaskedEqual, c.mask, c.value)
 			if err != nil {
 				return err
 			}
@@ -132,7 +136,7 @@ func decide(clauses []profile.Clause, cell map[int]cube) profile.Action {
 next:
 	for _, c := range clauses {
 		for _, w := range c.When {
-			if !w.Holds(uint64(cell[w.Arg].value)) {
+			if !w.Holds(cell[w.Arg].value) {
 				continue next
 			}
 		}
@@ -149,6 +153,44 @@ func libAction(a profile.Action) seccomp.ScmpAction {
 		return seccomp.ActKillProcess
 	}
 	return seccomp.ActErrno.SetReturnCode(int16(a & 0xffff))
+}
+
+// Len is the number of instructions.
+func (ref *Filter) Len() int { return len(ref.raw) / 8 }
+
+// Compare runs raw and the reference on every call in which they could differ,
+// and returns how many these were.
+func (ref *Filter) Compare(t *profile.Table, raw []byte) (int, error) {
+	vm, err := profile.NewVM(raw)
+	if err != nil {
+		return 0, err
+	}
+	refVM, err := profile.NewVM(ref.raw)
+	if err != nil {
+		return 0, err
+	}
+	calls := 0
+	t.Probe(func(audit, number uint32, args [6]uint64) {
+		if err != nil {
+			return
+		}
+		calls++
+		var got, want profile.Action
+		if got, err = vm.Action(audit, number, args); err != nil {
+			return
+		}
+		if want = t.Action(audit, number, args); got != want {
+			err = fmt.Errorf("call %d %#x of arch %#x: %v instead of %v", number, args, audit, got, want)
+			return
+		}
+		if ref.unknown[number] && audit == t.Arch.Audit {
+			return
+		}
+		if want, err = refVM.Action(audit, number, args); err == nil && got != want {
+			err = fmt.Errorf("call %d %#x of arch %#x: %v, libseccomp says %v", number, args, audit, got, want)
+		}
+	})
+	return calls, err
 }
 
 // export returns the program of a filter. libseccomp 2.5 writes it only to a

@@ -1,6 +1,6 @@
-//go:build gen
+//go:build gen || libseccomp
 
-package main
+package reference
 
 import (
 	"maps"
@@ -9,9 +9,9 @@ import (
 	"github.com/jailrun/jailrun/sandbox/seccomp/profile"
 )
 
-// cube is the set of 32-bit values v with v&mask == value, the only kind of set
-// that libseccomp can compare the low half of an argument with.
-type cube struct{ mask, value uint32 }
+// cube is the set of values v with v&mask == value, the only kind of set that
+// libseccomp can compare parts of an argument with.
+type cube struct{ mask, value uint64 }
 
 // meet is the intersection of two cubes; ok is false if it is empty.
 func meet(a, b cube) (c cube, ok bool) {
@@ -25,7 +25,7 @@ func without(a, b cube) []cube {
 	}
 	var rest []cube
 	for left := b.mask &^ a.mask; left != 0; {
-		bit := uint32(1) << (bits.Len32(left) - 1)
+		bit := uint64(1) << (bits.Len64(left) - 1)
 		left &^= bit
 		rest = append(rest, cube{a.mask | bit, a.value | ^b.value&bit})
 		a = cube{a.mask | bit, a.value | b.value&bit}
@@ -56,8 +56,16 @@ func split(whole, set []cube) []cube {
 // cubes is the set on which a condition holds, as disjoint cubes.
 func cubes(c profile.Cond) []cube {
 	var set []cube
+	shift := 0
+	if c.High {
+		shift = 32
+	}
 	if c.Bits != 0 {
-		return without(cube{}, cube{mask: c.Bits})
+		none := cube{mask: uint64(c.Bits) << shift}
+		if c.None {
+			return []cube{none}
+		}
+		return without(cube{}, none)
 	}
 	for _, r := range c.In {
 		for lo, end := uint64(r.Lo), uint64(r.Hi)+1; lo < end; {
@@ -68,7 +76,7 @@ func cubes(c profile.Cond) []cube {
 			for lo+size > end {
 				size /= 2
 			}
-			set = append(set, cube{^uint32(size - 1), uint32(lo)})
+			set = append(set, cube{uint64(^uint32(size-1)) << shift, lo << shift})
 			lo += size
 		}
 	}
