@@ -89,6 +89,12 @@ func checkHostname(s *Spec) error {
 
 func checkSeccomp(s *Spec) error {
 	p := s.profile()
+	if f := s.Filter; f != nil {
+		if err := errors.Join(seccomp.CheckFilter(f.Plain), seccomp.CheckFilter(f.NoMemfd)); err != nil {
+			return &FieldError{"seccomp", p, err}
+		}
+		return nil
+	}
 	if !slices.Contains(seccomp.Names(), p) {
 		return fieldError("seccomp", p, "unknown profile, want one of %s", strings.Join(seccomp.Names(), ", "))
 	}

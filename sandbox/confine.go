@@ -145,14 +145,22 @@ type filters struct {
 	record   bool
 }
 
+// compiled is the filter asked for.
+func (s *Spec) compiled(noMemfd bool) ([]byte, error) {
+	switch {
+	case s.Filter == nil:
+		return seccomp.Filter(s.profile(), noMemfd)
+	case noMemfd:
+		return s.Filter.NoMemfd, nil
+	}
+	return s.Filter.Plain, nil
+}
+
 // chooseFilters works out the filter. unnamed leaves notifications out.
 func (pl *Plan) chooseFilters(s *Spec, unnamed bool) error {
-	bpf := s.Filter
-	if bpf == nil {
-		var err error
-		if bpf, err = seccomp.Filter(s.profile(), pl.watchesMemory()); err != nil {
-			return fmt.Errorf("seccomp: %w", err)
-		}
+	bpf, err := s.compiled(pl.watchesMemory())
+	if err != nil {
+		return fmt.Errorf("seccomp: %w", err)
 	}
 	pl.filters = filters{meant: bpf, loaded: bpf, record: s.RecordCalls}
 	switch {

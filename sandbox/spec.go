@@ -82,11 +82,9 @@ type Spec struct {
 	// Seccomp names the built-in profile: default, judge, strict, or none,
 	// which needs UnsafeNoSeccomp. "" means default.
 	Seccomp string
-	// Filter, if set, is the filter itself, and Seccomp the name by which
-	// results call it: a profile of the caller's own, as `jailrun-seccomp
-	// compile` makes it, for this processor. It must hold nothing but loads,
-	// jumps and returns, and must end every call of another ABI.
-	Filter []byte
+	// Filter, if set, is a profile of the caller's own as [LoadProfile] returns
+	// it, and Seccomp the name by which results call it.
+	Filter *Filter
 	// RecordCalls lists every system call in Result.Calls. Each then takes
 	// microseconds more; the filter answers as it does without.
 	RecordCalls bool

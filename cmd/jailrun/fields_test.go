@@ -30,6 +30,7 @@ var notFields = map[string]string{
 	"net-rate":      "of the networks that jailrun-net makes",
 	"result":        "jailrun batch --results",
 	"trace-startup": "of messages",
+	"record-calls":  "jailrun seccomp record",
 	"q":             "of messages",
 	"v":             "of messages",
 	"log-format":    "of messages",

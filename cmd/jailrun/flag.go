@@ -110,7 +110,7 @@ var flagTable = [...]flagDef{
 	{"publish", "[IP:]HOST:JOB[/udp]", "with --net slirp: the host's port HOST (of 127.0.0.1, or IP) is the job's port JOB", many, addNet("publish")},
 	{"net-allow", "CIDR|HOST[:PORT[/PROTO]]|dns", "with --net slirp or pasta: only this may be reached; dns opens the resolver", many, addNet("net-allow")},
 	{"net-rate", "SIZE", "with --net slirp or pasta: bytes a second, each way", once, (*request).setNetRate},
-	{"seccomp", "PROFILE", "system call filter: default, judge, strict, none; none needs --unsafe seccomp-none", once, (*request).setSeccomp},
+	{"seccomp", "PROFILE|FILE", "system call filter: default, judge, strict, or a profile in a file; none needs --unsafe seccomp-none", once, (*request).setSeccomp},
 	{"cap-add", "NAME", unsupported, many, notYet},
 	{"allow-missing", "WALL,…", "run although these walls cannot be built here: keyring, landlock", many, (*request).addAllowMissing},
 	{"unsafe", "NAME,…", "give up: net-host, seccomp-none, bind-home, bind-sockets", many, (*request).addUnsafe},
@@ -133,6 +133,7 @@ var flagTable = [...]flagDef{
 
 	// Reports.
 	{"result", "FILE|fd:N", "write the machine-readable result", once, nil},
+	{"record-calls", "", "list every system call in the result; jailrun seccomp record makes a profile of them", once, func(r *request, _ string) error { return on(&r.spec.RecordCalls) }},
 	{"trace-startup", "", "print what the start spent its time on", once, nil},
 	{"q", "", "no notes; errors and limits still speak", once, nil},
 	{"v", "", "print events and one summary line", once, nil},

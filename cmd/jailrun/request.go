@@ -14,7 +14,9 @@ type request struct {
 	spec     sandbox.Spec
 	judge    bool // --preset judge
 	clearEnv bool
-	env      []string // what is added to the environment, in order
+	// profileFile is a seccomp profile of the user's own, "" for none.
+	profileFile string
+	env         []string // what is added to the environment, in order
 
 	stdin          string // a file; "" passes ours through, noStdin gives none
 	stdout, stderr string // files; "" is ours

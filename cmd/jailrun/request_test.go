@@ -135,7 +135,6 @@ func TestRequestRefuses(t *testing.T) {
 		{"--runtime cobol", `"cobol" is not known`},
 		{"--rootfs oci:", `"oci:" names no image`},
 		{"--rootfs docker:debian", `"docker:debian" is of an unknown kind`},
-		{"--seccomp my.json", `not supported by this version`},
 		{"--tmpfs a", `--tmpfs: "a" does not start with /`},
 		{"--tmpfs /a:0", `--tmpfs: "0" leaves nothing`},
 		{"--file a=b", `--file: "a=b": want DST=TEXT or DST=@FILE`},

@@ -68,6 +68,9 @@ func enter(asked *words) error {
 // out; by is the signal that stands for who canceled the run, or 0.
 func run(say *console, asked *words) (r *sandbox.Result, by unix.Signal, err error) {
 	req, err := newRequest(asked)
+	if err == nil {
+		err = req.loadProfile()
+	}
 	if err != nil {
 		return nil, 0, err
 	}
@@ -141,6 +144,9 @@ func printPlan(say *console, asked *words) int {
 	var req *request
 	if err == nil {
 		req, err = newRequest(asked)
+	}
+	if err == nil {
+		err = req.loadProfile()
 	}
 	if err == nil {
 		c := &sandbox.Cmd{Spec: req.spec, Stdout: os.Stdout, Stderr: os.Stderr}

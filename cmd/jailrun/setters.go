@@ -193,8 +193,9 @@ func (r *request) setNetRate(value string) error {
 }
 
 func (r *request) setSeccomp(value string) error {
+	r.profileFile = ""
 	if strings.ContainsAny(value, "/.") {
-		return errNotSupportedValue(value)
+		r.profileFile = value
 	}
 	return text(&r.spec.Seccomp, value)
 }

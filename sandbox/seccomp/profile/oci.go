@@ -16,6 +16,10 @@ import (
 type Host struct {
 	Arch   Arch
 	Kernel [2]int // major, minor
+	// Number is the system call of a name here, Known says whether there is one
+	// on any processor.
+	Number func(name string) (uint32, bool)
+	Known  func(name string) bool
 }
 
 // ociRule is one entry of "syscalls", in the forms of the OCI runtime
@@ -50,10 +54,10 @@ type ociWhen struct {
 type oci struct {
 	file, text string
 	host       Host
-	names      func(string) (uint32, bool)
 	p          *Profile
 	action     string // of unlisted calls
 	errno      *uint
+	errnoName  string
 	rules      map[string]*ociCall
 	order      []string
 }
@@ -67,21 +71,22 @@ type ociCall struct {
 }
 
 // ParseOCI reads a profile in the JSON of the OCI runtime specification or of
-// Docker. names tells which names are system calls here; a rule that allows one
-// that is none is left out, a rule that refuses one is a fault, as any other
-// key, action or operator that it does not know. Faults are a *SyntaxError.
+// Docker. A name that is no system call here is left out; one that is none
+// anywhere is a fault where it is to be refused. So is any key, action or
+// operator that is not known. Faults are a *SyntaxError.
 //
 // Rules for capabilities do not apply: a job has none. The first rule that fits
-// the arguments decides, then one without arguments, then the default. Of two
+// the arguments decides, then the strictest of those without arguments (podman's
+// own profile allows setns in one and refuses it in another), then the default. Of two
 // comparisons that the letter of a rule allows for arguments that the kernel
 // cuts to 32 bits, the stricter is made: what lets a call pass is compared on
 // all 64 bits, what refuses one on the 32 that the kernel reads. Calls through
 // another ABI get ENOSYS whatever the profile says of it.
-func ParseOCI(file, text string, host Host, names func(string) (uint32, bool)) (*Profile, error) {
+func ParseOCI(file, text string, host Host) (*Profile, error) {
 	if len(text) > maxText {
 		return nil, &SyntaxError{file, 1, fmt.Sprintf("longer than %d bytes", maxText)}
 	}
-	o := &oci{file: file, text: text, host: host, names: names, rules: map[string]*ociCall{}}
+	o := &oci{file: file, text: text, host: host, rules: map[string]*ociCall{}}
 	o.p = &Profile{Name: file, Foreign: Errno(syscall.ENOSYS)}
 	if err := o.read(); err != nil {
 		return nil, err
@@ -144,7 +149,7 @@ func (o *oci) read() error {
 	if o.action == "" {
 		return &SyntaxError{o.file, 1, "defaultAction is missing"}
 	}
-	unlisted, err := o.answer(o.action, o.errno, "")
+	unlisted, err := o.answer(o.action, o.errno, o.errnoName)
 	if err != nil {
 		return &SyntaxError{o.file, 1, "defaultAction: " + err.Error()}
 	}
@@ -170,6 +175,8 @@ func (o *oci) readKey(dec *json.Decoder, key string, at int64) error {
 		return dec.Decode(&o.action)
 	case "defaultErrnoRet":
 		return dec.Decode(&o.errno)
+	case "defaultErrno": // podman's form
+		return dec.Decode(&o.errnoName)
 	case "architectures", "archMap", "flags": // other ABIs are closed; flags ask for logs, or for less protection
 		var ignored any
 		return dec.Decode(&ignored)
@@ -235,9 +242,9 @@ func (o *oci) rule(r *ociRule, line int) error {
 		return err
 	}
 	for _, name := range names {
-		if _, known := o.names(name); !known {
-			if action != Allow {
-				return fmt.Errorf("refuses %q, which is no system call of this machine that jailrun knows", name)
+		if _, known := o.host.Number(name); !known {
+			if action != Allow && !o.host.Known(name) {
+				return fmt.Errorf("refuses %q, which is no system call that is known", name)
 			}
 			continue
 		}
@@ -251,13 +258,15 @@ func (o *oci) rule(r *ociRule, line int) error {
 			c.clauses = append(c.clauses, clauses...)
 			continue
 		}
-		if c.always != nil && c.always.Action != action {
-			return fmt.Errorf("%s is %v here, and %v by the rule in line %d", name, action, c.always.Action, c.line)
+		if c.always == nil || stricter(action, c.always.Action) {
+			c.always, c.line = &Clause{Action: action}, line
 		}
-		c.always = &Clause{Action: action}
 	}
 	return nil
 }
+
+// stricter says whether a refuses more than b.
+func stricter(a, b Action) bool { return b == Allow && a != Allow || b != Kill && a == Kill }
 
 // applies says whether a rule is for this host and a job without capabilities.
 func (o *oci) applies(r *ociRule) (bool, error) {
@@ -299,11 +308,11 @@ func (o *oci) answer(action string, ret *uint, name string) (Action, error) {
 	}
 	e := syscall.EPERM
 	if name != "" {
-		a, ok := parseAction(name)
-		if !ok || a == Allow || a == Kill {
-			return 0, fmt.Errorf("errno %q is not known", name)
+		n := errnoByName(name)
+		if n == 0 || ret != nil && syscall.Errno(*ret) != n {
+			return 0, fmt.Errorf("errno %q is not known, or not what errnoRet says", name)
 		}
-		return a, nil
+		return Errno(n), nil
 	}
 	if ret != nil {
 		e = syscall.Errno(*ret)
@@ -319,7 +328,7 @@ func (o *oci) finish() error {
 	byNumber := map[uint32]string{}
 	for _, name := range o.order {
 		c := o.rules[name]
-		number, _ := o.names(name)
+		number, _ := o.host.Number(name)
 		if other, twice := byNumber[number]; twice {
 			return &SyntaxError{o.file, c.line, fmt.Sprintf("%s and %s are the same system call", other, name)}
 		}

@@ -23,6 +23,8 @@ package profile
 import (
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Action is what a filter returns for a call, one of the kernel's SECCOMP_RET_
@@ -71,6 +73,16 @@ func (a Action) String() string {
 		}
 	}
 	return "0x" + strconv.FormatUint(uint64(a), 16)
+}
+
+// errnoByName is the number of an errno, 0 if it is not known.
+func errnoByName(name string) syscall.Errno {
+	for e := syscall.Errno(1); e < 134; e++ {
+		if unix.ErrnoName(e) == name {
+			return e
+		}
+	}
+	return 0
 }
 
 func parseAction(s string) (Action, bool) {

@@ -52,6 +52,10 @@ func Load(name string) (*profile.Profile, error) {
 	return p, nil
 }
 
+// Text is the text of a built-in profile. An unknown name is an error that
+// satisfies errors.Is(err, fs.ErrNotExist).
+func Text(name string) ([]byte, error) { return files.ReadFile(path.Base(name) + ".profile") }
+
 // Numbers returns the system call numbers of an architecture ("amd64", "arm64")
 // by name, as libseccomp knew them when the filters were generated. Only names
 // that occur in a built-in profile are listed.

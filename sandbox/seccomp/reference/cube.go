@@ -33,26 +33,6 @@ func without(a, b cube) []cube {
 	return rest
 }
 
-// split cuts every cube of whole so that each part lies inside or outside set.
-func split(whole, set []cube) []cube {
-	var parts []cube
-	for _, w := range whole {
-		outside := []cube{w}
-		for _, s := range set {
-			if inside, ok := meet(w, s); ok {
-				parts = append(parts, inside)
-			}
-			var next []cube
-			for _, o := range outside {
-				next = append(next, without(o, s)...)
-			}
-			outside = next
-		}
-		parts = append(parts, outside...)
-	}
-	return parts
-}
-
 // cubes is the set on which a condition holds, as disjoint cubes.
 func cubes(c profile.Cond) []cube {
 	var set []cube
@@ -83,33 +63,44 @@ func cubes(c profile.Cond) []cube {
 	return set
 }
 
-// cells cuts the arguments that clauses look at into disjoint products of cubes
-// on which every condition is constant. Without conditions it is one empty cell.
-func cells(clauses []profile.Clause) []map[int]cube {
-	parts := map[int][]cube{}
-	for _, c := range clauses {
-		for _, w := range c.When {
-			whole, ok := parts[w.Arg]
-			if !ok {
-				whole = []cube{{}}
-			}
-			parts[w.Arg] = split(whole, cubes(w))
-		}
+// A cell is a set of calls with one answer: a product of cubes of arguments.
+type cell struct {
+	args   map[int]cube
+	action profile.Action
+}
+
+// cells cuts the calls of a rule into disjoint cells.
+func cells(clauses []profile.Clause) []cell { return cut(clauses, map[int]cube{}) }
+
+// cut looks at one condition at a time, so that an argument is cut only where
+// the ones before leave it open.
+func cut(clauses []profile.Clause, args map[int]cube) []cell {
+	first := clauses[0]
+	if len(first.When) == 0 {
+		return []cell{{args, first.Action}}
 	}
-	all := []map[int]cube{{}}
-	for arg := range 6 {
-		if len(parts[arg]) == 0 {
-			continue
+	cond := first.When[0]
+	var all []cell
+	outside := []cube{args[cond.Arg]}
+	for _, s := range cubes(cond) {
+		if inside, ok := meet(args[cond.Arg], s); ok {
+			rest := append([]profile.Clause{{Action: first.Action, When: first.When[1:]}}, clauses[1:]...)
+			all = append(all, cut(rest, with(args, cond.Arg, inside))...)
 		}
-		var next []map[int]cube
-		for _, cell := range all {
-			for _, c := range parts[arg] {
-				bigger := map[int]cube{arg: c}
-				maps.Copy(bigger, cell)
-				next = append(next, bigger)
-			}
+		var next []cube
+		for _, o := range outside {
+			next = append(next, without(o, s)...)
 		}
-		all = next
+		outside = next
+	}
+	for _, o := range outside {
+		all = append(all, cut(clauses[1:], with(args, cond.Arg, o))...)
 	}
 	return all
+}
+
+func with(args map[int]cube, arg int, c cube) map[int]cube {
+	args = maps.Clone(args)
+	args[arg] = c
+	return args
 }

@@ -109,40 +109,25 @@ func Compile(t *profile.Table) (*Filter, error) {
 // disjoint cells on which all conditions are constant, and each gets a rule.
 func addRule(filter *seccomp.ScmpFilter, unlisted profile.Action, call seccomp.ScmpSyscall, clauses []profile.Clause) error {
 	for _, cell := range cells(clauses) {
-		action := decide(clauses, cell)
-		if action == unlisted {
+		if cell.action == unlisted {
 			continue // libseccomp refuses a rule that says what the default says
 		}
-		if len(cell) == 0 {
-			return filter.AddRuleExact(call, libAction(action))
+		if len(cell.args) == 0 {
+			return filter.AddRuleExact(call, libAction(cell.action))
 		}
 		var conds []seccomp.ScmpCondition
-		for arg, c := range cell {
+		for arg, c := range cell.args {
 			cond, err := seccomp.MakeCondition(uint(arg), seccomp.CompareMaskedEqual, c.mask, c.value)
 			if err != nil {
 				return err
 			}
 			conds = append(conds, cond)
 		}
-		if err := filter.AddRuleConditionalExact(call, libAction(action), conds); err != nil {
+		if err := filter.AddRuleConditionalExact(call, libAction(cell.action), conds); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// decide is the answer on a cell: any of its points speaks for all.
-func decide(clauses []profile.Clause, cell map[int]cube) profile.Action {
-next:
-	for _, c := range clauses {
-		for _, w := range c.When {
-			if !w.Holds(cell[w.Arg].value) {
-				continue next
-			}
-		}
-		return c.Action
-	}
-	panic("a rule without a last clause") //nolint:forbidigo // the compiler of the filters must not go on
 }
 
 func libAction(a profile.Action) seccomp.ScmpAction {
@@ -213,4 +198,16 @@ func export(filter *seccomp.ScmpFilter) ([]byte, error) {
 		err = syscall.ENODATA
 	}
 	return raw, err
+}
+
+// Number is the number of a call on an architecture, as libseccomp knows it.
+func Number(name, arch string) (uint32, bool) {
+	call, err := seccomp.GetSyscallFromNameByArch(name, libArch[arch])
+	return uint32(call), err == nil && call >= 0
+}
+
+// Known says whether a name is a call of some architecture.
+func Known(name string) bool {
+	_, err := seccomp.GetSyscallFromName(name)
+	return err == nil
 }
