@@ -13,14 +13,18 @@ export GOFLAGS := $(filter-out -buildvcs%,$(GOFLAGS)) -buildvcs=false
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
+GO_BUILD = go build -trimpath -ldflags '-s -w -X github.com/jailrun/jailrun/sandbox.Version=$(VERSION)' -o bin/
+
 .PHONY: help
 help: ## print this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 .PHONY: build
-build: ## every program into bin/, static and without cgo
+build: ## every program into bin/, static and without cgo but for jailrun-seccomp
 	@scripts/need build
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/jailrun/jailrun/sandbox.Version=$(VERSION)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO_BUILD) ./cmd/...
+	@if scripts/need seccomp; then CGO_ENABLED=1 $(GO_BUILD) -tags libseccomp ./cmd/jailrun-seccomp; else \
+		echo 'left out: bin/jailrun-seccomp, for jailrun seccomp and --seccomp FILE'; fi
 
 .PHONY: demo
 demo: ## run seven untrusted programs under jailrun and show what became of each
@@ -39,6 +43,7 @@ test: ## vet, the tests with the race detector, and the same in two small machin
 	@scripts/need test
 	go vet ./...
 	scripts/test ./...
+	if scripts/need seccomp; then scripts/test -tags libseccomp ./cmd/jailrun-seccomp ./sandbox/seccomp/reference; fi
 	go run ./tests/lanes uml systemd
 
 .PHONY: test-all
