@@ -40,7 +40,9 @@ func TestEntry(t *testing.T) {
 // TestEntryFilters: an entry whose filter would open another ABI, or is no
 // filter, is none.
 func TestEntryFilters(t *testing.T) {
-	ret := func(a Answer) []byte { return []byte{opRet, 0, 0, 0, byte(a), byte(a >> 8), byte(a >> 16), byte(a >> 24)} }
+	ret := func(a Answer) []byte {
+		return []byte{opRet, 0, 0, 0, byte(a), byte(a >> 8), byte(a >> 16), byte(a >> 24)}
+	}
 	for name, raw := range map[string][]byte{
 		"nothing":        nil,
 		"half":           {6, 0, 0, 0},

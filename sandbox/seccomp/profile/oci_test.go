@@ -184,8 +184,7 @@ func TestSystemProfiles(t *testing.T) {
 		var shape struct{ Syscalls []json.RawMessage }
 		require.NoError(t, json.Unmarshal(text, &shape))
 		_, err = ParseOCI(path, string(text), host)
-		var fault *SyntaxError
-		if errors.As(err, &fault) { // two names may share a number of ours
+		if fault, ok := errors.AsType[*SyntaxError](err); ok { // two names may share a number of ours
 			assert.Contains(t, fault.Msg, "are the same system call")
 		}
 	}
