@@ -54,9 +54,16 @@ func cgroupV1(h host) bool {
 	return !ok
 }
 
+// noLogin: we are in no slice of a user, so in no session of systemd's.
+func noLogin(h host) bool {
+	text, ok := h.read("/proc/self/cgroup")
+	return ok && !strings.Contains(text, "::/user.slice/user-")
+}
+
 // A hintRow says what to do about one kind of failure. Empty fields match all.
 type hintRow struct {
 	is    error        // is in the chain
+	also  error        // is in the chain too
 	stage string       // one of these, separated by blanks
 	op    string       // begins Op, as whole words
 	path  string       // Path
@@ -70,8 +77,14 @@ type hintRow struct {
 const (
 	hintAppArmor  = "AppArmor lets namespaces be made but gives them no rights: give this program a profile that allows userns, or set the sysctl kernel.apparmor_restrict_unprivileged_userns to 0"
 	hintContainer = "a container engine's seccomp filter refuses it: start the container with --security-opt seccomp=unconfined --security-opt systempaths=unconfined (Kubernetes: hostUsers: false, procMount: Unmasked; a systemd unit: RestrictNamespaces=no)"
-	hintScope     = "start it in a delegated group: systemd-run --user --scope -p Delegate=yes jailrun …; or leave out what needs one (--require cgroup, --swap, --cpuset, --cpu-weight)"
-	hintV1        = "this host has its controllers on cgroup v1: boot with systemd.unified_cgroup_hierarchy=1, or leave out what needs v2 (--require cgroup, --swap, --cpuset, --cpu-weight)"
+
+	hintScope       = "start it in a delegated group: systemd-run --user --scope -p Delegate=yes jailrun …" + orWithout
+	hintV1          = "this host has its controllers on cgroup v1: boot with systemd.unified_cgroup_hierarchy=1" + orWithout
+	hintControllers = "let systemd hand the controllers down: sudo systemctl edit user@.service, with the lines [Service] and Delegate=cpu cpuset io memory pids, and log in again" + orWithout
+	hintReadOnly    = "the cgroup file system is read-only, as in containers: start the container with docker run --security-opt writable-cgroups=true (since Docker 28) or podman run --security-opt unmask=/sys/fs/cgroup" + orWithout
+	hintLogin       = "this process belongs to no login of its user, as under su, sudo, cron or in a container: start it from a login (ssh, a console, sudo machinectl shell USER@), or as a systemd service with Delegate=yes" + orWithout
+	hintManager     = "the user has no systemd manager to ask: sudo loginctl enable-linger USER starts it (packages libpam-systemd and dbus-user-session)" + orWithout
+	orWithout       = "; or leave out what needs the kernel (--require cgroup, --swap, --cpuset, --cpu-weight)"
 )
 
 // hintRows returns the table; the first row that matches counts. It is built
@@ -88,9 +101,12 @@ func hintRows() []hintRow {
 		{is: userns.ErrNoBlock, text: "give the container more ids (/proc/self/uid_map shows them), or start jailrun as an ordinary user"},
 		{is: userns.ErrNoIDMap, text: "keep the directory on ext4, xfs or btrfs and run Linux 5.12 or later (overlay: 5.19), or show it read-only"},
 		{is: limits.ErrNotDelegated, when: cgroupV1, text: hintV1},
-		{is: limits.ErrNotDelegated, text: hintScope},
 		{is: limits.ErrNoController, when: cgroupV1, text: hintV1},
-		{is: limits.ErrNoController, text: "let systemd hand the controllers down: Delegate=cpu cpuset io memory pids under [Service] in /etc/systemd/system/user@.service.d/delegate.conf"},
+		{is: limits.ErrNoController, text: hintControllers}, // first: one of the ways led to a group
+		{is: limits.ErrNotDelegated, also: unix.EROFS, text: hintReadOnly},
+		{is: limits.ErrNotDelegated, when: noLogin, text: hintLogin},
+		{is: limits.ErrNotDelegated, also: unix.ENOENT, text: hintManager}, // the manager's socket
+		{is: limits.ErrNotDelegated, text: hintScope},
 		{is: fs.ErrNoBase, text: "make /tmp a directory"},
 
 		// The namespaces.
@@ -162,7 +178,7 @@ func hint(e *Error, h host) string {
 }
 
 func (r *hintRow) matches(e *Error, h host) bool {
-	if r.is != nil && !errors.Is(e.Err, r.is) {
+	if r.is != nil && !errors.Is(e.Err, r.is) || r.also != nil && !errors.Is(e.Err, r.also) {
 		return false
 	}
 	if r.stage != "" && !hasWord(r.stage, e.Stage) || r.path != "" && r.path != e.Path {

@@ -72,6 +72,11 @@ var hintCases = []struct {
 	{"no block", "identity", userns.ErrNoBlock, nil, "/proc/self/uid_map"},
 	{"no id-mapped mounts", "root", fmt.Errorf("%w: %w", userns.ErrNoIDMap, unix.EINVAL), nil, "Linux 5.12"},
 	{"not delegated", "limits", limits.ErrNotDelegated, map[string]string{v2: "cpu"}, "systemd-run --user --scope -p Delegate=yes"},
+	{"not delegated, read-only", "limits", errors.Join(limits.ErrNotDelegated, unix.EROFS), map[string]string{v2: "cpu"}, "writable-cgroups=true"},
+	{"not delegated, no login", "limits", limits.ErrNotDelegated, map[string]string{v2: "cpu", "/proc/self/cgroup": "0::/system.slice/cron.service"}, "belongs to no login"},
+	{"not delegated, a login", "limits", limits.ErrNotDelegated, map[string]string{v2: "cpu", "/proc/self/cgroup": "0::/user.slice/user-7.slice/session-1.scope"}, "systemd-run --user --scope"},
+	{"not delegated, no manager", "limits", errors.Join(limits.ErrNotDelegated, unix.ENOENT), map[string]string{v2: "cpu"}, "enable-linger"},
+	{"one way not delegated, another without", "limits", errors.Join(limits.ErrNotDelegated, limits.ErrNoController), map[string]string{v2: "cpu"}, "systemctl edit user@.service"},
 	{"not delegated, v1", "limits", limits.ErrNotDelegated, nil, "systemd.unified_cgroup_hierarchy=1"},
 	{"no controller", "limits", limits.ErrNoController, map[string]string{v2: "cpu"}, "Delegate=cpu cpuset io memory pids"},
 	{"no controller, v1", "limits", limits.ErrNoController, nil, "systemd.unified_cgroup_hierarchy=1"},
@@ -186,6 +191,9 @@ func TestHintListing(t *testing.T) {
 		if r.is != nil {
 			when = append(when, "error: "+r.is.Error())
 		}
+		if r.also != nil {
+			when = append(when, "and "+r.also.Error())
+		}
 		if r.stage != "" {
 			when = append(when, "stage "+r.stage)
 		}
@@ -200,7 +208,7 @@ func TestHintListing(t *testing.T) {
 		}
 		for name, probe := range map[string]func(host) bool{
 			"unprivileged_userns_clone=0": noUsernsClone, "max_user_namespaces=0": noUsernsLeft,
-			"AppArmor restricts": apparmorRestricts, "under a filter": filtered, "cgroup v1": cgroupV1,
+			"AppArmor restricts": apparmorRestricts, "under a filter": filtered, "cgroup v1": cgroupV1, "in no login": noLogin,
 		} {
 			if reflect.ValueOf(r.when).Pointer() == reflect.ValueOf(probe).Pointer() {
 				when = append(when, "("+name+")")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,13 @@ const (
 	doctorCgroup   = 0 // the cgroup tier is ready
 	doctorWatchdog = 1 // jobs run, with the watchdog tier only
 	doctorNothing  = 2 // no job can run
+)
+
+// The rows that decide.
+const (
+	rowGroup     = "delegated cgroup"
+	rowRun       = "a run"
+	rowKernelRun = "a run with limits held by the kernel"
 )
 
 // A finding is one row of doctor.
@@ -97,7 +105,7 @@ func fromProbe(p userns.Probe) finding {
 
 // probeGroup looks for the place where the kernel would hold limits.
 func probeGroup() finding {
-	f := finding{Name: "delegated cgroup"}
+	f := finding{Name: rowGroup}
 	tree, err := limits.FindSubtree(limits.FindOptions{Need: []string{"memory", "cpu", "pids"}, Evacuate: true, Manager: true})
 	switch {
 	case err == nil:
@@ -116,11 +124,15 @@ func probeGroup() finding {
 // tryRuns runs true in both tiers, as a job would, and returns the exit code.
 func (d *diagnosis) tryRuns(ctx context.Context) int {
 	bounds := sandbox.Limits{Memory: 64 * limits.MiB, CPU: limits.OneCPU, Wall: 10 * time.Second}
-	anyTier := tryRun(ctx, "a run", bounds)
+	anyTier := tryRun(ctx, rowRun, bounds)
 	bounds.RequireCgroup = true
-	cgroup := tryRun(ctx, "a run with limits held by the kernel", bounds)
-	if group := &d.Probes[len(d.Probes)-1]; group.Answer != "yes" && group.Fix == "" {
-		group.Fix = cgroup.Fix // the run failed for the same reason, and knows what to do
+	cgroup := tryRun(ctx, rowKernelRun, bounds)
+	if group := &d.Probes[len(d.Probes)-1]; group.Answer != "yes" && anyTier.Answer == "yes" {
+		// The run failed for the same reason, and knows what to do.
+		group.Fix, cgroup.Detail, cgroup.Fix = cgroup.Fix, "see "+group.Name, ""
+	}
+	if cgroup.Answer == anyTier.Answer && cgroup.Detail == anyTier.Detail {
+		cgroup.Detail, cgroup.Fix = "see "+anyTier.Name, ""
 	}
 	d.Probes = append(d.Probes, anyTier, cgroup)
 	switch {
@@ -166,19 +178,31 @@ func (d *diagnosis) text() string {
 			b.WriteString(": " + f.Detail)
 		}
 		b.WriteByte('\n')
-		if f.Fix != "" && f.Answer != "yes" {
-			b.WriteString(strings.Repeat(" ", 18) + "fix: " + f.Fix + "\n")
+		if fix := "fix: " + f.Fix + "\n"; f.Fix != "" && f.Answer != "yes" && !strings.Contains(b.String(), fix) {
+			b.WriteString(strings.Repeat(" ", 18) + fix)
 		}
 	}
 	switch d.Tier {
 	case string(sandbox.TierCgroup):
 		b.WriteString("\nready: the kernel holds the limits of jobs (cgroup tier)\n")
 	case string(sandbox.TierWatchdog):
-		b.WriteString("\nusable: jobs run, but their limits are held by sampling, which stops mistakes, not malice (watchdog tier)\n")
+		b.WriteString("\nusable: jobs run, but their limits are held by sampling, which stops mistakes, not malice (watchdog tier)\n" +
+			d.next("for limits that the kernel holds: ", rowGroup, rowKernelRun))
 	default:
-		b.WriteString("\nno job can run on this host\n")
+		b.WriteString("\nno job can run on this host\n" + d.next("to change that: ", rowRun))
 	}
 	return b.String()
+}
+
+// next is the last line, what to do: the fix of the first of the rows that has
+// one.
+func (d *diagnosis) next(lead string, rows ...string) string {
+	for _, f := range d.Probes {
+		if f.Fix != "" && slices.Contains(rows, f.Name) {
+			return lead + f.Fix + "\n"
+		}
+	}
+	return ""
 }
 
 func (d *diagnosis) json() string {

@@ -35,7 +35,7 @@ func sayOutcome(say *console, r *sandbox.Result, asked *words) {
 		say.note(n)
 	}
 	if text := weaklyHeld(r); text != "" {
-		say.note("watchdog tier: " + text + " (--require cgroup refuses this)")
+		say.note("watchdog tier: " + text + " (jailrun doctor says why, --require cgroup refuses it)")
 	}
 	if n := r.Discarded; n != nil && *n > 0 && !asked.has("cwd") {
 		say.note(filesWere(*n) + " (keep them: --cwd rw)")

@@ -104,7 +104,7 @@ func TestSayOutcome(t *testing.T) {
 		{
 			"watchdog", "",
 			sandbox.Result{Verdict: sandbox.Exited, Limits: weak},
-			"jailrun: watchdog tier: memory, cpu held by sampling, which stops mistakes, not malice; swap held by nobody (--require cgroup refuses this)\n",
+			"jailrun: watchdog tier: memory, cpu held by sampling, which stops mistakes, not malice; swap held by nobody (jailrun doctor says why, --require cgroup refuses it)\n",
 		},
 		{"discarded", "", sandbox.Result{Verdict: sandbox.Exited, Discarded: &some}, "jailrun: 3 files written under . were discarded (keep them: --cwd rw)\n"},
 		{"discarded as asked", "--cwd cow", sandbox.Result{Verdict: sandbox.Exited, Discarded: &some}, ""},

@@ -28,10 +28,10 @@ func runJob(say *console, asked *words, wrong error) int {
 	if r == nil {
 		r = refused(asked.args, err)
 	}
-	if err != nil {
+	sayOutcome(say, r, asked)
+	if err != nil { // at the end: the last line is what to do
 		sayError(say, err)
 	}
-	sayOutcome(say, r, asked)
 	if err := file.write(r); err != nil {
 		sayError(say, err)
 		return exitFailed

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -53,7 +54,13 @@ const delegatedGroup = `script='tr " " "\n" < /sys/fs/cgroup$(cut -d: -f3 /proc/
 
 func TestShapes(t *testing.T) {
 	eachLane(t, func(t *testing.T, lane string) {
-		plain := boot(t, Config{Lane: lane})
+		t.Parallel()
+		program := buildJailrun(t)
+		dirs := []string{filepath.Dir(program)}
+		plain := boot(t, Config{Lane: lane, ReadOnly: dirs})
+		if lane != QEMU {
+			t.Run("plain", func(t *testing.T) { assertWords(t, plain, lane, "", program) })
+		}
 		tested := 0
 		for _, s := range Shapes() {
 			if !slices.Contains(s.Lanes, lane) {
@@ -66,16 +73,19 @@ func TestShapes(t *testing.T) {
 			t.Run(s.Name, func(t *testing.T) {
 				_, out, errOut := run(t, plain, p.script)
 				require.Equal(t, p.plain, strings.TrimSpace(out), "the control, on a plain host; %s", errOut)
-				m := boot(t, Config{Lane: lane, Shape: s.Name})
+				m := boot(t, Config{Lane: lane, Shape: s.Name, ReadOnly: dirs})
 				_, out, errOut = run(t, m, p.script)
 				assert.Equal(t, p.shaped, strings.TrimSpace(out), errOut)
 				// A second job finds the same host.
 				_, out, errOut = run(t, m, p.script)
 				assert.Equal(t, p.shaped, strings.TrimSpace(out), errOut)
+				if lane != QEMU { // which says the same, slowly
+					assertWords(t, m, lane, s.Name, program)
+				}
 			})
 		}
 		assert.NotZero(t, tested)
-	})
+	}, Systemd)
 }
 
 func TestUnknownShape(t *testing.T) {

@@ -32,7 +32,7 @@ func TestUserManager(t *testing.T) {
 			until grep -q test.scope /proc/self/cgroup; do :; done; eval "$1"`, use)
 		require.Zero(t, code, errOut)
 		assert.Equal(t, "cpu memory pids", strings.TrimSpace(out))
-	})
+	}, Systemd)
 }
 
 // No byte of a job's arguments and environment means anything on the way.

@@ -30,13 +30,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// eachLane runs f for every lane of the flag; a lane that this host cannot have is skipped by name.
-func eachLane(t *testing.T, f func(t *testing.T, lane string)) {
+// eachLane runs f for every lane of the flag, and those named; a lane that this host cannot have is skipped by name.
+func eachLane(t *testing.T, f func(t *testing.T, lane string), also ...string) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("boots machines")
 	}
-	for lane := range strings.SplitSeq(*lanesFlag, ",") {
+	lanes := append(strings.Split(*lanesFlag, ","), also...)
+	slices.Sort(lanes)
+	for _, lane := range slices.Compact(lanes) {
 		t.Run(lane, func(t *testing.T) { f(t, lane) })
 	}
 }
