@@ -51,7 +51,7 @@ type evidence struct {
 	// output counts the bytes that the job wrote to stdout and stderr, as far
 	// as they were read.
 	output int64
-	// diskFull: the writable areas were full at the end.
+	// diskFull: a writable area was found full.
 	diskFull bool
 	// hostOOMs is by how much oom_kill in /proc/vmstat grew during the run.
 	// Where the group has a memory controller its own counter is exact, and

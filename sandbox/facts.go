@@ -28,6 +28,7 @@ type facts struct {
 	host     fs.Host
 	image    *imageUse // that the root is made of; nil for none
 	hard     [limits.Resources]unix.Rlimit
+	ram      limits.Size // of the machine; 0 if not known
 
 	userXattr bool // tmpfs has user.* attributes, so an overlay on it works (Linux 6.6)
 	timeNS    bool // the kernel has time namespaces
@@ -61,6 +62,10 @@ func survey(s *Spec) (*facts, error) {
 		return nil, err
 	}
 	f.userXattr = tmpfsHasUserXattr()
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) == nil {
+		f.ram = limits.Size(info.Totalram) * limits.Size(info.Unit)
+	}
 	f.timeNS = unix.Faccessat(unix.AT_FDCWD, "/proc/self/ns/time", unix.F_OK, 0) == nil
 	f.keys, f.keysErr = keyrings()
 	f.landlock, f.landlockErr = landlockABI()

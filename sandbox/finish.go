@@ -164,7 +164,10 @@ func (r *run) evidence(failure *Error) evidence {
 	if r.watch != nil {
 		e.hostOOMs = r.watch.hostOOMs()
 	}
-	e.diskFull = r.diskFull()
+	if r.disk != nil {
+		r.disk.look()
+		e.diskFull = r.disk.hits > 0
+	}
 	e.runtime = runtimeOf(r.argv()[0])
 	if rep := r.plan.runtime; rep != nil && e.runtime == nil && r.cmd.Runtime != "auto" {
 		e.runtime = runtimeNamed(rep.Name)
@@ -198,12 +201,6 @@ func (r *run) cpuWithoutGroup() time.Duration {
 
 func cpuTime(ru *unix.Rusage) time.Duration {
 	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
-}
-
-// diskFull reports whether the tmpfs of all writable areas has no room left.
-func (r *run) diskFull() bool {
-	var st unix.Statfs_t
-	return r.upper != nil && unix.Fstatfs(int(r.upper.Fd()), &st) == nil && (st.Bfree == 0 || st.Ffree == 0)
 }
 
 // countWrites counts the entries that a copied current directory has taken,

@@ -129,7 +129,7 @@ func subordinate(uid int) func() (u, g []idmap.SubRange, err error) {
 
 // attempt forks the program and waits until the job runs or the launch failed.
 func (r *run) attempt() error {
-	r.undo, r.proc, r.watch = undo{}, nil, nil
+	r.undo, r.proc, r.watch, r.disk = undo{}, nil, nil, nil
 	r.listener = newListener(r)
 	r.procDir, r.upper, r.sysvShm, r.areas, r.kept = nil, nil, nil, nil, nil
 	binds, err := r.descriptors()

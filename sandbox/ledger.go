@@ -21,6 +21,8 @@ type enforcement struct {
 	noSwapFile bool
 	// swapOff: the host has no swap at all.
 	swapOff bool
+	// keepsUpper: what is written to the root goes to the caller's disk.
+	keepsUpper bool
 	// sample is the longest time between two looks at the tree in the watchdog tier.
 	sample time.Duration
 }
@@ -66,6 +68,11 @@ func ledger(l Limits, how enforcement) []Enforced {
 		Name: "disk", Asked: uint64(l.Disk), Mechanism: "tmpfs size",
 		EnforcedBy: byKernel, HoldsAgainst: everything,
 		Note: "of the root, /tmp, /dev/shm and HOME together; writable binds are not counted",
+	})
+	add(l.Disk > 0 && how.keepsUpper, Enforced{
+		Name: "disk", Asked: uint64(l.Disk), Mechanism: "size of the kept layer and the tmpfs, measured at least every " + diskMost.String() + " while it grows",
+		EnforcedBy: byWatchdog, HoldsAgainst: mistakes,
+		Note: "the job is killed beyond it; a burst between two looks is seen late, deleted files that are still open are not seen",
 	})
 	add(l.Inodes > 0, Enforced{
 		Name: "inodes", Asked: l.Inodes, Mechanism: "tmpfs nr_inodes",

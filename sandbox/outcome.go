@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -131,14 +132,18 @@ func pressure(p limits.Opt[limits.Pressure]) *Pressure {
 	return &Pressure{Some: p.Value.Some, Full: p.Value.Full}
 }
 
-// diskUsage reports the tmpfs of all writable areas as it was at the end.
+// diskUsage reports the writable areas as they were at the end, and before as
+// far as they were looked at.
 func (r *run) diskUsage(res *Result) {
-	var st unix.Statfs_t
-	if r.upper == nil || unix.Fstatfs(int(r.upper.Fd()), &st) != nil {
+	d := r.disk
+	if d == nil {
 		return
 	}
-	used := int64(st.Blocks-st.Bfree) * st.Bsize
-	res.Disk = &DiskUsage{Used: used, Full: r.diskFull()}
+	d.look()
+	res.Disk = &DiskUsage{Used: d.tmpfsUsed() + d.keptUse.bytes, Peak: d.peak, Inodes: d.inodes, Full: slices.Contains(d.full, true), LimitHits: d.hits}
+	if r.firedBy(byDisk) {
+		res.Disk.LimitHits++
+	}
 	if r.plan.cwd == CWDCopy {
 		n := countWrites(r.upper, maxCounted)
 		res.Discarded = &n

@@ -88,7 +88,7 @@ func newPlan(s *Spec, f *facts, b build) (*Plan, error) {
 		identity: b.identity, tier: b.tier, stdinNull: !b.stdin, dir: f.dir,
 	}
 	p := pl.Program
-	pl.limits, pl.notes = resolveLimits(s, b.tier)
+	pl.limits, pl.notes = resolveLimits(s, b.tier, f.ram)
 	pl.lateNotes = len(pl.notes)
 	if err := pl.resolveRoot(s, f, b); err != nil {
 		return nil, err
@@ -225,9 +225,9 @@ func (pl *Plan) rlimits(f *facts) ([limits.Resources]unix.Rlimit, error) {
 	return rl, err
 }
 
-// resolveLimits applies the defaults that CLI.md states, and returns what is to
-// be said of them.
-func resolveLimits(s *Spec, tier Tier) (l Limits, notes []string) {
+// resolveLimits applies the defaults that CLI.md states on a machine with so
+// much memory (0: not known), and returns what is to be said of them.
+func resolveLimits(s *Spec, tier Tier, ram limits.Size) (l Limits, notes []string) {
 	l = s.Limits
 	if l.Pids == 0 {
 		l.Pids = DefaultPids
@@ -239,6 +239,9 @@ func resolveLimits(s *Spec, tier Tier) (l Limits, notes []string) {
 		l.Disk = DefaultDisk
 		if l.Memory > 0 && l.Disk > l.Memory {
 			l.Disk = l.Memory
+		}
+		if ram > 0 && l.Disk > ram/4 {
+			l.Disk = max(ram/4, leastRoot)
 		}
 	}
 	if l.Wall == 0 && l.CPUTime > 0 {

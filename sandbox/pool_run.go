@@ -118,7 +118,7 @@ func (r *run) enter(ctx context.Context, c *Cmd) error {
 	if c.Noise {
 		r.noise = readHostNoise()
 	}
-	r.watch = newWatch(r)
+	r.watch, r.disk = newWatch(r), newDisk(r)
 	c.run = r
 	return err
 }

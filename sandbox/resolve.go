@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/jailrun/jailrun/fs"
+	"github.com/jailrun/jailrun/limits"
 )
 
 // resolveRoot turns what was asked of the root into what is to be made.
@@ -32,14 +33,8 @@ func (pl *Plan) resolveRoot(s *Spec, f *facts, b build) error {
 			return err
 		}
 	}
-	for _, t := range s.Tmpfs {
-		target, _ := fs.Clean(t.Target)
-		x := fs.Mount{Target: target, Dir: true, Mode: fs.Writable}
-		if t.Size > 0 {
-			x.Size, x.Inodes, x.Area = uint64(min(t.Size, pl.limits.Disk)), pl.limits.Inodes, pl.Program.Slot("area")
-			pl.areas = append(pl.areas, x.Area)
-		}
-		pl.root.Extra = append(pl.root.Extra, x)
+	if err := pl.resolveTmpfs(s); err != nil {
+		return err
 	}
 	for _, x := range s.Files {
 		target, _ := fs.Clean(x.Target)
@@ -49,6 +44,36 @@ func (pl *Plan) resolveRoot(s *Spec, f *facts, b build) error {
 	pl.root.Serve = len(s.CopyIn) > 0 || s.Diff != ""
 	return pl.resolveCopyIn(s, f)
 }
+
+// resolveTmpfs gives each tmpfs of its own its part of the disk limit, so that
+// all writable areas together stay within it.
+func (pl *Plan) resolveTmpfs(s *Spec) error {
+	root := &pl.root
+	for _, t := range s.Tmpfs {
+		target, _ := fs.Clean(t.Target)
+		x := fs.Mount{Target: target, Dir: true, Mode: fs.Writable}
+		if t.Size > 0 {
+			if uint64(t.Size)+leastRoot > root.Size {
+				return fieldError("tmpfs", t.Target, "its %s leave less than %s of --disk %s to the rest of the root",
+					t.Size.Human(), limits.Size(leastRoot).Human(), pl.limits.Disk.Human())
+			}
+			x.Size, x.Area = uint64(t.Size), pl.Program.Slot("area")
+			// Inodes go by bytes, of what the root's own few dozen leave.
+			spare := max(root.Inodes-leastInodes, 0)
+			x.Inodes = max(16, int(float64(spare)*float64(t.Size)/float64(root.Size)))
+			root.Size, root.Inodes = root.Size-x.Size, max(root.Inodes-x.Inodes, leastInodes)
+			pl.areas = append(pl.areas, x.Area)
+		}
+		root.Extra = append(root.Extra, x)
+	}
+	return nil
+}
+
+// What the root itself needs.
+const (
+	leastRoot   = 1 << 20
+	leastInodes = 128
+)
 
 // resolveCWD decides how the current directory is seen (CLI.md, "The current
 // directory").

@@ -133,8 +133,14 @@ type CountUsage struct {
 
 // DiskUsage is in bytes, of all writable areas together.
 type DiskUsage struct {
-	Used int64 `json:"used"` // at the end
-	Full bool  `json:"full"` // no room was left at the end
+	Used   int64 `json:"used"`   // at the end
+	Peak   int64 `json:"peak"`   // as far as it was seen: sampled, and at the end
+	Inodes int64 `json:"inodes"` // most files and directories, likewise, with the root's own few dozen
+	Full   bool  `json:"full"`   // no room was left at the end
+	// LimitHits is how often the areas were found full, bytes or inodes, or the
+	// job was killed for it. The kernel counts no refusals: one that leaves room
+	// behind, as of fallocate(2), is not seen.
+	LimitHits int64 `json:"limit_hits"`
 }
 
 // IOUsage is in bytes.

@@ -53,6 +53,7 @@ type run struct {
 	areas                   []*os.File // in each tmpfs of the job, from the Ready message
 	outputs                 []output   // of the caller's, for the job's files
 	kept                    *kept      // nil if no file of the job's is wanted
+	disk                    *disk      // nil before the Ready message
 	upperLock               *os.File   // of Spec.Upper, held for the run; nil without one
 	exit                    *prog.Exit
 	initGone                bool

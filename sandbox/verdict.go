@@ -142,6 +142,9 @@ func ordered(e *evidence) (Verdict, string) {
 	case byOutput:
 		return OutputLimit, "output limit " + sizeText(l.Output) + " reached" + usedText(value, f.value)
 	case byDisk:
+		if f.detail != nil {
+			return DiskLimit, "limit of " + strconv.Itoa(l.Inodes) + " inodes reached"
+		}
 		return DiskLimit, "disk limit " + sizeText(l.Disk) + " reached" + usedText(value, f.value)
 	case byShare:
 		return CPUShare, "used " + limits.CPU(f.value).String() + " of a CPU where " + l.CPU.String() + " is the limit, and could not be held to it"

@@ -133,7 +133,7 @@ func (r *run) ready(files []*os.File) {
 		}
 	}
 	if !r.waiting {
-		r.watch = newWatch(r)
+		r.watch, r.disk = newWatch(r), newDisk(r)
 	}
 }
 
@@ -186,6 +186,9 @@ func (r *run) clock() {
 	if r.watch != nil {
 		r.watch.tick(now)
 	}
+	if r.disk != nil {
+		r.disk.tick(now)
+	}
 	e := &r.end
 	if e.grace > 0 && now >= e.grace {
 		r.kill()
@@ -231,6 +234,9 @@ func (r *run) nextDeadline() time.Duration {
 	}
 	at(r.end.grace)
 	at(r.end.force)
+	if r.disk != nil {
+		at(r.disk.next)
+	}
 	if r.watch != nil {
 		at(r.watch.next)
 	}

@@ -38,7 +38,7 @@ func sayOutcome(say *console, r *sandbox.Result, asked *words) {
 		say.note("watchdog tier: " + text + " (jailrun doctor says why, --require cgroup refuses it)")
 	}
 	if n := r.Discarded; n != nil && *n > 0 && !asked.has("cwd") {
-		say.note(filesWere(*n) + " (keep them: --cwd rw)")
+		say.note(filesWere(*n) + " (keep them: --cwd rw, or --copy-out)")
 	}
 	if r.Repeat != nil {
 		say.note(repeatText(r.Repeat))

@@ -106,7 +106,7 @@ func TestSayOutcome(t *testing.T) {
 			sandbox.Result{Verdict: sandbox.Exited, Limits: weak},
 			"jailrun: watchdog tier: memory, cpu held by sampling, which stops mistakes, not malice; swap held by nobody (jailrun doctor says why, --require cgroup refuses it)\n",
 		},
-		{"discarded", "", sandbox.Result{Verdict: sandbox.Exited, Discarded: &some}, "jailrun: 3 files written under . were discarded (keep them: --cwd rw)\n"},
+		{"discarded", "", sandbox.Result{Verdict: sandbox.Exited, Discarded: &some}, "jailrun: 3 files written under . were discarded (keep them: --cwd rw, or --copy-out)\n"},
 		{"discarded as asked", "--cwd cow", sandbox.Result{Verdict: sandbox.Exited, Discarded: &some}, ""},
 		{"verbose", "-v", sandbox.Result{
 			Verdict: sandbox.Exited, ExitCode: &code, Wall: 1500 * time.Millisecond, Setup: 3 * time.Millisecond,
