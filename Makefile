@@ -33,10 +33,10 @@ demo: ## run seven untrusted programs under jailrun and show what became of each
 	@scripts/demo
 
 .PHONY: demo-vm
-demo-vm: ## the same in a small machine, where the kernel holds every limit
+demo-vm: ## the same in a small machine, where the kernel holds every limit, with both ledgers
 	@scripts/need demo
 	@$(MAKE) --no-print-directory build
-	@go run ./tests/vm/run --ro "$(CURDIR)" -- "$(CURDIR)/scripts/demo"
+	@scripts/demo-vm
 
 .PHONY: test
 test: ## vet, the tests with the race detector, and the same in two small machines (tests/README.md)
