@@ -109,6 +109,16 @@ func (m Map) ToInside(outside uint32) (uint32, bool) {
 	return 0, false
 }
 
+// Nested returns the map of a child of a user namespace with the map m, in which
+// every id of m has the same number.
+func (m Map) Nested() Map {
+	n := make(Map, len(m))
+	for i, r := range m {
+		n[i] = Range{r.Inside, r.Inside, r.Count}
+	}
+	return n
+}
+
 // Size is the number of ids that m maps.
 func (m Map) Size() uint64 {
 	var n uint64

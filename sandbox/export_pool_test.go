@@ -11,3 +11,15 @@ func KillReady(p *Pool) {
 		_ = poll([]unix.PollFd{{Fd: int32(r.proc.PidFd.Fd()), Events: unix.POLLIN}}, -1)
 	}
 }
+
+// ForgetNests lets go of the kept user namespaces.
+func ForgetNests() {
+	nests.Lock()
+	defer nests.Unlock()
+	for _, n := range nests.kept {
+		if n.prog != nil {
+			_ = n.prog.Close()
+		}
+	}
+	nests.kept = nil
+}

@@ -148,17 +148,11 @@ func (r *run) attempt() error {
 		}
 	}
 	r.cloned = limits.Now()
-	r.proc, err = r.plan.Program.Start(binds)
-	r.closeJobEnds()
-	if err != nil {
-		return wrap("clone", userns.Refused(err))
+	if err := r.startProgram(binds); err != nil {
+		return err
 	}
-	r.undo.add(r.discard)
 	r.event("clone", "init forked", limits.Now()-r.cloned)
 	if id.written {
-		if err := userns.WriteMaps(r.ctx, r.proc.Pid, int(r.proc.PidFd.Fd()), id.uid, id.gid); err != nil {
-			return wrap("identity", userns.Refused(err))
-		}
 		if err := r.order(0, 0); err != nil {
 			return r.vanished(wrap("identity", err))
 		}

@@ -46,6 +46,7 @@ type head struct {
 	nLate     uint32
 	nBound    uint32
 	bound     [maxSlots]uint8 // slots of the descriptors that come with a spawner's request
+	maps      [2][2]uintptr   // uid_map and gid_map for a Nest to write: address and length
 	child     uintptr         // in a spawner: struct sigaction of SIG_DFL for SIGCHLD, else 0
 	kept      kept
 	loop      reaper // init
@@ -111,15 +112,15 @@ func (a *arena) cstring(s string) uintptr {
 
 func (a *arena) word(off, v uintptr) { *(*uintptr)(unsafe.Pointer(&a.mem[off])) = v }
 
-// newArena lays p out in memory, of a memfd if a spawner is to map it as well.
-// The caller frees it.
-func newArena(p *Program, memfd bool) (*arena, error) {
+// newArena lays p out in memory, of a memfd if a spawner is to map it as well,
+// with some more bytes of room. The caller frees it.
+func newArena(p *Program, memfd bool, more int) (*arena, error) {
 	size, err := p.size()
 	if err != nil {
 		return nil, err
 	}
 	page := uintptr(os.Getpagesize())
-	size = (size + page - 1) &^ (page - 1)
+	size = (size + uintptr(more) + page - 1) &^ (page - 1)
 	a := &arena{}
 	if a.mem, a.file, err = shared(int(size), memfd); err != nil {
 		return nil, err

@@ -42,8 +42,18 @@ func (p *Program) Start(bindings []Binding) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	return p.lay(img, big, 0, func(proc *Process) error {
+		if big {
+			return proc.spawn(p.Flags, bindings)
+		}
+		return proc.fork(p.Flags, bindings)
+	})
+}
+
+// lay lays the program out in memory, with some more room, and starts it.
+func (p *Program) lay(img imageInfo, memfd bool, more int, start func(*Process) error) (*Process, error) {
 	for tries := maxCollisions; ; tries-- {
-		a, err := newArena(p, big)
+		a, err := newArena(p, memfd, more)
 		if err != nil {
 			return nil, err
 		}
@@ -51,17 +61,12 @@ func (p *Program) Start(bindings []Binding) (*Process, error) {
 		h.kept.image(img, a.mem)
 		h.cloneJob = cloneArgs{exitSignal: uint64(unix.SIGCHLD)}
 		proc := &Process{arena: a}
-		if big {
-			err = proc.spawn(p.Flags, bindings)
-		} else {
-			err = proc.fork(p.Flags, bindings)
-		}
-		if err == nil {
+		if err = start(proc); err == nil {
 			return proc, nil
 		}
 		// Not before the next arena has found another place.
 		defer func() { _ = a.free() }()
-		if !big || tries == 0 || !errors.Is(err, unix.EEXIST) {
+		if !memfd || tries == 0 || !errors.Is(err, unix.EEXIST) {
 			return nil, err
 		}
 	}

@@ -21,7 +21,7 @@ func testSpawner(t *testing.T, pages int) *spawner {
 	t.Helper()
 	mem, _, err := shared(pages*os.Getpagesize(), false)
 	require.NoError(t, err)
-	s, err := newSpawnerIn(mem, "")
+	s, err := newSpawnerIn(mem, "", -1)
 	require.NoError(t, err)
 	return s
 }
@@ -31,7 +31,7 @@ func testSpawner(t *testing.T, pages int) *spawner {
 func TestMissingDescriptors(t *testing.T) {
 	s := testSpawner(t, spawnPages)
 	defer func() { assert.NoError(t, s.end()) }()
-	a, err := newArena(leaves(), true)
+	a, err := newArena(leaves(), true, 0)
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, a.free()) }()
 	own := int(a.file.Fd())
@@ -72,7 +72,7 @@ func TestCollision(t *testing.T) {
 	for i := range heap {
 		heap[i] = byte(i)
 	}
-	probe, err := newArena(leaves(), true)
+	probe, err := newArena(leaves(), true, 0)
 	require.NoError(t, err)
 	size := len(probe.mem)
 	require.NoError(t, probe.free())

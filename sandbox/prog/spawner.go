@@ -124,11 +124,12 @@ func newSpawner(who string) (*spawner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newSpawnerIn(mem, who)
+	return newSpawnerIn(mem, who, -1)
 }
 
-// newSpawnerIn makes a spawner that keeps mem, which is then its own.
-func newSpawnerIn(mem []byte, who string) (*spawner, error) {
+// newSpawnerIn makes a spawner that keeps mem, which is then its own. It enters
+// the user namespace first, unless that is -1.
+func newSpawnerIn(mem []byte, who string, userns int) (*spawner, error) {
 	img, err := image()
 	if err != nil {
 		return nil, errors.Join(err, unix.Munmap(mem))
@@ -146,7 +147,7 @@ func newSpawnerIn(mem []byte, who string) (*spawner, error) {
 		}
 		unix.Close(low)
 	}
-	h.sock = int64(pair[1])
+	h.sock, h.userns = int64(pair[1]), int64(userns)
 	_, err = forkSpawner(h)
 	unix.Close(pair[1])
 	s := &spawner{mem: mem, sock: os.NewFile(uintptr(pair[0]), "spawner"), who: who}
@@ -201,7 +202,11 @@ func (p *Process) answered(answer, oob []byte) error {
 	if err != nil {
 		return err
 	}
-	if errno != 0 {
+	switch errno {
+	case 0:
+	case errMaps:
+		return fmt.Errorf("%w: it refused the maps", ErrNest)
+	default:
 		return os.NewSyscallError("clone3", errno)
 	}
 	msgs, err := unix.ParseSocketControlMessage(oob)

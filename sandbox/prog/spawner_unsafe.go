@@ -11,15 +11,17 @@ import (
 
 // spawnHead is the spawner's memory, shared with nobody but by inheritance.
 type spawnHead struct {
-	sock  int64
-	kept  kept
-	clone cloneArgs
-	place [2]uintptr // address and size of the arena to map
-	reply struct{ pid, errno int32 }
-	iov   iovec
-	msg   msghdr
-	ctrl  [cmsgHead + 4*(maxSlots+1)]byte
-	act   [4]uintptr // struct sigaction: SIG_IGN, then SIG_DFL
+	sock   int64
+	userns int64 // to enter, or -1
+	path   [32]byte
+	kept   kept
+	clone  cloneArgs
+	place  [2]uintptr // address and size of the arena to map
+	reply  struct{ pid, errno int32 }
+	iov    iovec
+	msg    msghdr
+	ctrl   [cmsgHead + 4*(maxSlots+1)]byte
+	act    [4]uintptr // struct sigaction: SIG_IGN, then SIG_DFL
 }
 
 const spawnPages = 1
@@ -72,6 +74,9 @@ func rawSpawner(h *spawnHead) (pid uintptr, errno syscall.Errno) {
 		if pid == 0 && errno == 0 {
 			interpret(p) // in the child, on the shallowest stack
 		}
+		if errno == 0 && p.maps[0][1] != 0 {
+			errno = mapChild(h, p, pid)
+		}
 		answer(h, p, pid, errno)
 	}
 }
@@ -83,6 +88,11 @@ func rawSpawner(h *spawnHead) (pid uintptr, errno syscall.Errno) {
 //go:norace
 //go:nocheckptr
 func retire(h *spawnHead) {
+	if h.userns >= 0 {
+		if _, _, errno := syscall.RawSyscall6(unix.SYS_SETNS, uintptr(h.userns), unix.CLONE_NEWUSER, 0, 0, 0, 0); errno != 0 {
+			exit(1)
+		}
+	}
 	for n := range uintptr(firstFree) { // so that nothing received lands there
 		syscall.RawSyscall6(unix.SYS_DUP3, uintptr(h.sock), n, 0, 0, 0, 0)
 	}
@@ -97,6 +107,45 @@ func retire(h *spawnHead) {
 	if scrub(&h.kept) != 0 {
 		exit(1)
 	}
+}
+
+// mapChild writes the maps of a child, which waits for the runner's word, or
+// ends it.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func mapChild(h *spawnHead, p *head, pid uintptr) syscall.Errno {
+	if writeMap(h, pid, 'u', &p.maps[0]) && writeMap(h, pid, 'g', &p.maps[1]) {
+		return 0
+	}
+	syscall.RawSyscall6(unix.SYS_PIDFD_SEND_SIGNAL, uintptr(p.pidfd), uintptr(unix.SIGKILL), 0, 0, 0, 0)
+	return errMaps
+}
+
+// writeMap writes /proc/PID/uid_map, or gid_map if kind is 'g'.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func writeMap(h *spawnHead, pid uintptr, kind byte, text *[2]uintptr) bool {
+	end := unsafe.Add(unsafe.Pointer(&h.path), len(h.path))
+	*(*[9]byte)(unsafe.Add(end, -9)) = [9]byte{'/', kind, 'i', 'd', '_', 'm', 'a', 'p', 0}
+	at := unsafe.Add(end, -9)
+	for ; pid > 0; pid /= 10 {
+		at = unsafe.Add(at, -1)
+		*(*byte)(at) = byte('0' + pid%10)
+	}
+	at = unsafe.Add(at, -6)
+	*(*[6]byte)(at) = [6]byte{'/', 'p', 'r', 'o', 'c', '/'}
+	atFdcwd := -100
+	fd, _, errno := syscall.RawSyscall6(unix.SYS_OPENAT, uintptr(atFdcwd), uintptr(at), unix.O_WRONLY|unix.O_CLOEXEC, 0, 0, 0)
+	if errno != 0 {
+		return false
+	}
+	n, _, errno := syscall.RawSyscall6(unix.SYS_WRITE, fd, text[0], text[1], 0, 0, 0)
+	syscall.RawSyscall6(unix.SYS_CLOSE, fd, 0, 0, 0, 0, 0)
+	return errno == 0 && n == text[1]
 }
 
 // closeReceived really closes every descriptor but the socket and its three
