@@ -107,7 +107,8 @@ func (n *Network) check() error {
 
 // A running is what serves an attached network.
 type running interface {
-	ended() string
+	ended() string // how, if it has ended before it was told to
+	settle()       // wait until what the job sent is passed on
 	stop() error
 }
 
@@ -202,7 +203,12 @@ func (n *Network) detach(r running, rules *nftables.Conn) (json.RawMessage, erro
 	if n.answersLoopback() {
 		rec.Note = "the host's loopback is closed to the job by nf_tables alone: a UDP port is published on it"
 	}
-	err := errors.Join(rec.read(rules), rules.CloseLasting(), r.stop())
+	err := rec.read(rules)
+	if len(rec.Sent) > 0 {
+		r.settle()
+		err = rec.read(rules)
+	}
+	err = errors.Join(err, rules.CloseLasting(), r.stop())
 	b, encodeErr := json.Marshal(&rec)
 	return b, errors.Join(err, encodeErr)
 }

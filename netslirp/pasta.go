@@ -71,7 +71,6 @@ func startPasta(pid int, group *os.File, dns bool) (running, error) {
 }
 
 func (d pastaDriver) stop() error {
-	d.settle()
 	d.helper.stop()
 	return nil
 }

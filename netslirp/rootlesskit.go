@@ -78,5 +78,8 @@ func (d *rootlesskitDriver) stop() error {
 	return cleanup()
 }
 
+// settle cannot look.
+func (d *rootlesskitDriver) settle() {}
+
 // ended cannot say: rootlesskit keeps the process for itself.
 func (d *rootlesskitDriver) ended() string { return "" }

@@ -108,11 +108,11 @@ func (d *slirpDriver) inUserNamespace(path string, args []string) (string, []str
 }
 
 func (d *slirpDriver) stop() error {
-	d.helper.settle()
 	d.helper.stop()
 	return d.exit.Close()
 }
 
+func (d *slirpDriver) settle()       { d.helper.settle() }
 func (d *slirpDriver) ended() string { return d.helper.ended() }
 
 // awaitReady waits for what a helper writes when its device is up.

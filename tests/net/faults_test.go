@@ -56,17 +56,20 @@ func TestRefusals(t *testing.T) {
 // helpers, by name.
 func started(t *testing.T, file string, more ...string) (*exec.Cmd, map[string]int) {
 	t.Helper()
-	in, _, err := os.Pipe()
-	requires.NoError(t, err)
 	cmd := command(append([]string{"--net", "slirp", "--result", file}, more...), "tcp="+serverTCP, "wait=")
 	stdin, err := cmd.StdinPipe()
 	requires.NoError(t, err)
-	t.Cleanup(func() { stdin.Close(); in.Close() })
+	t.Cleanup(func() { stdin.Close() })
+	var said strings.Builder
+	cmd.Stderr = &said
 	out, err := cmd.StdoutPipe()
 	requires.NoError(t, err)
 	requires.NoError(t, cmd.Start())
 	line, err := bufio.NewReader(out).ReadString('\n')
-	requires.NoError(t, err)
+	if err != nil {
+		_ = cmd.Wait()
+		requires.NoError(t, err, said.String())
+	}
 	requires.Equal(t, "tcp="+serverTCP+" ok\n", line)
 	helpers := map[string]int{}
 	descendants(cmd.Process.Pid, helpers)

@@ -64,5 +64,6 @@ func (p *parts) stockKernel(root string) error {
 		modules = filepath.Join(root, "lib/modules")
 	}
 	return p.loadModules(modules, "virtio_pci", "virtio_blk", "virtio_console", "9pnet_virtio", "9p",
-		"?crc32c_generic", "ext4", "overlay", "tun", "fuse")
+		"?crc32c_generic", "ext4", "overlay", "tun", "fuse",
+		"?nf_tables", "?nft_reject_inet", "?nft_limit", "?nft_ct")
 }
