@@ -110,8 +110,11 @@ type firing struct {
 	value int64
 	// graced: SIGTERM came first, and the job ran on for a while.
 	graced bool
-	// largest is, for byMemory, the process that held the most.
+	// largest is, for byMemory, the process that held the most, or what else is
+	// to be said of value.
 	largest string
+	// kernel says that the value is the group's own count.
+	kernel bool
 	// detail is why the caller canceled, or which system call it was; may be nil.
 	detail error
 }

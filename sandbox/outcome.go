@@ -120,7 +120,7 @@ func (r *run) usage(res *Result, e *evidence) {
 // memoryMetric names what decides the verdict memory.
 func memoryMetric(t Tier) string {
 	if t == TierCgroup {
-		return "memory.events oom_kill"
+		return "memory.events oom_kill, or a second of nothing but reading the program again"
 	}
 	return "sampled anonymous, shared and tmpfs memory"
 }

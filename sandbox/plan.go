@@ -217,6 +217,11 @@ func (pl *Plan) rlimits(f *facts) ([limits.Resources]unix.Rlimit, error) {
 	spec.CPUTime = pl.limits.CPUTime
 	if pl.limits.Pids > 0 {
 		spec.NProc = limits.NProc(uint64(pl.limits.Pids), pl.identity.job[0] == 0 || !pl.identity.written)
+		if pl.tier == TierCgroup {
+			// The kernel asks the rlimit before pids.max, and counts only what
+			// pids.max refuses: here it is a belt, a little wider.
+			spec.NProc += nprocSlack
+		}
 	}
 	rl, notes, err := limits.Rlimits(spec, f.hard)
 	for _, n := range notes {
@@ -224,6 +229,9 @@ func (pl *Plan) rlimits(f *facts) ([limits.Resources]unix.Rlimit, error) {
 	}
 	return rl, err
 }
+
+// nprocSlack is how much wider the rlimit is than pids.max.
+const nprocSlack = 8
 
 // resolveLimits applies the defaults that CLI.md states on a machine with so
 // much memory (0: not known), and returns what is to be said of them.

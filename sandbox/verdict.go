@@ -138,7 +138,7 @@ func ordered(e *evidence) (Verdict, string) {
 	case byCPUTime:
 		return CPUTime, "CPU time limit " + l.CPUTime.String() + " reached" + usedText(time.Duration(f.value).String(), f.value)
 	case byMemory:
-		return MemoryLimit, "memory limit " + sizeText(l.Memory) + " reached; the watchdog measured " + value + f.largest
+		return MemoryLimit, "memory limit " + sizeText(l.Memory) + " reached; " + f.measuredBy() + " measured " + value + f.largest
 	case byOutput:
 		return OutputLimit, "output limit " + sizeText(l.Output) + " reached" + usedText(value, f.value)
 	case byDisk:
@@ -155,6 +155,14 @@ func ordered(e *evidence) (Verdict, string) {
 		return Syscall, "called " + f.detail.Error() + ", for which the filter kills"
 	}
 	return impossible("the job was ended by an " + f.by.String())
+}
+
+// measuredBy says who saw too much memory: the kernel, where a group counts it.
+func (f *firing) measuredBy() string {
+	if f.kernel {
+		return "the kernel"
+	}
+	return "the watchdog"
 }
 
 func canceledBy(f *firing) (Verdict, string) {

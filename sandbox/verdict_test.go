@@ -163,6 +163,9 @@ var verdictCases = []struct {
 	}), Killed},
 	{"memory limit met, page cache only", ran(exited(0), mem(m100), func(e *evidence) { e.usage.Memory.LimitHits = known(uint64(1000)) }), Exited},
 	{"watchdog sees too much memory", ran(died(unix.SIGKILL), watchdog, mem(m100), fires(byMemory, early, int64(m100)+4096)), MemoryLimit},
+	{"the kernel counts memory that cannot be given back", ran(died(unix.SIGKILL), mem(m100), fires(byMemory, early, int64(m100)-4096), func(e *evidence) {
+		e.fired[0].kernel, e.fired[0].largest = true, " that cannot be given back"
+	}), MemoryLimit},
 	{"watchdog names the largest process", ran(died(unix.SIGKILL), watchdog, mem(m100), fires(byMemory, early, int64(m100)+4096), func(e *evidence) {
 		e.fired[0].largest = ", most of it in pid 7 (py\x1bthon3)"
 	}), MemoryLimit},

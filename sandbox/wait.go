@@ -59,6 +59,10 @@ func (r *run) pollSet() ([]unix.PollFd, []func(int16)) {
 	if r.listener.fd >= 0 {
 		add(r.listener.fd, r.listener.ready)
 	}
+	if w := r.watch; w != nil && w.squeeze != nil && w.squeeze.armed && !r.over() {
+		fds = append(fds, unix.PollFd{Fd: int32(w.squeeze.watch.FD()), Events: unix.POLLPRI})
+		handlers = append(handlers, func(int16) { w.squeeze.met(w) })
+	}
 	for _, s := range r.streams {
 		if !s.running && s.fd >= 0 {
 			add(s.fd, s.ready)

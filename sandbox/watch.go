@@ -25,8 +25,10 @@ type watch struct {
 	largest int           // process that held most of it when last sampled
 	oomBase limits.Opt[uint64]
 
-	cpuAt, memoryAt, shareAt time.Duration
-	share                    *share
+	cpuAt, memoryAt, shareAt, squeezeAt time.Duration
+
+	share   *share
+	squeeze *squeeze // nil where the kernel's own kill is all there is
 }
 
 // newWatch returns nil if there is nothing to look at.
@@ -44,7 +46,8 @@ func newWatch(r *run) *watch {
 	if watchdog && l.CPU > 0 {
 		w.share, w.shareAt = newShare(w, l.CPU), now
 	}
-	if w.cpuAt == 0 && w.memoryAt == 0 && w.share == nil {
+	w.squeeze = newSqueeze(r)
+	if w.cpuAt == 0 && w.memoryAt == 0 && w.share == nil && w.squeeze == nil {
 		return nil
 	}
 	if r.group == nil || w.memoryAt > 0 {
@@ -57,7 +60,7 @@ func newWatch(r *run) *watch {
 
 func (w *watch) schedule() {
 	w.next = 0
-	for _, t := range [...]time.Duration{w.cpuAt, w.memoryAt, w.shareAt} {
+	for _, t := range [...]time.Duration{w.cpuAt, w.memoryAt, w.shareAt, w.squeezeAt} {
 		if t > 0 && (w.next == 0 || t < w.next) {
 			w.next = t
 		}
@@ -77,6 +80,9 @@ func (w *watch) tick(now time.Duration) {
 	}
 	if w.shareAt > 0 && now >= w.shareAt {
 		w.shareAt = w.share.tick(now)
+	}
+	if w.squeezeAt > 0 && now >= w.squeezeAt {
+		w.squeezeAt = w.squeeze.tick(w, now)
 	}
 	w.schedule()
 }

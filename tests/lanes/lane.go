@@ -162,9 +162,13 @@ func (r *laneRun) argv(s suite) []string {
 	return argv
 }
 
+// env passes on what steers tests.
 func (r *laneRun) env() []string {
-	if v := os.Getenv("JAILRUN_REQUIRE"); v != "" {
-		return []string{"JAILRUN_REQUIRE=" + v}
+	var env []string
+	for _, name := range []string{"JAILRUN_REQUIRE", "JAILRUN_CORPUS_RUNS"} {
+		if v := os.Getenv(name); v != "" {
+			env = append(env, name+"="+v)
+		}
 	}
-	return nil
+	return env
 }

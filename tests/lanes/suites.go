@@ -34,6 +34,7 @@ func packages() []entry {
 		{"./sandbox/seccomp", kernels},
 		{"./sandbox", every},
 		{"./cmd/jailrun", every},
+		{"./tests/corpus", every},
 	}
 }
 
@@ -69,6 +70,9 @@ func compile(ctx context.Context, o options, root, dir string) ([]suite, error) 
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("compile the tests of %s: %w\n%s", pkg, err, out)
 		}
+		if err := compileC(ctx, s.dir, dir); err != nil {
+			return nil, err
+		}
 		suites = append(suites, s)
 	}
 	if len(suites) == 0 {
@@ -80,4 +84,20 @@ func compile(ctx context.Context, o options, root, dir string) ([]suite, error) 
 func moduleRoot(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	return string(bytes.TrimSpace(out)), err
+}
+
+// compileC puts the C programs of a package's tests, testdata/*.c, into one static binary beside the tests', of the name
+// of its header: a lane has no compiler.
+func compileC(ctx context.Context, pkg, dir string) error {
+	headers, _ := filepath.Glob(pkg + "/testdata/*.h") // the pattern is right
+	sources, _ := filepath.Glob(pkg + "/testdata/*.c")
+	if len(headers) != 1 {
+		return nil
+	}
+	binary := filepath.Join(dir, strings.TrimSuffix(filepath.Base(headers[0]), ".h"))
+	args := append([]string{"-O1", "-w", "-static", "-pthread", "-o", binary}, sources...)
+	if out, err := exec.CommandContext(ctx, "gcc", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("compile %s: %w\n%s", binary, err, out)
+	}
+	return nil
 }
