@@ -48,13 +48,19 @@ func sticky(path string) prog.Step {
 	return prog.Call("fchmodat", unix.SYS_FCHMODAT, prog.At(), prog.Str(path), prog.Bits(0o1777, "01777"))
 }
 
-func moveMount(from prog.Slot, target string) prog.Step {
-	return prog.Call("move_mount", unix.SYS_MOVE_MOUNT, prog.Fd(from), prog.Str(""), prog.At(), prog.Str(target),
+func moveMount(from prog.Slot, target string) prog.Step { return moveTree(prog.Fd(from), target) }
+
+func moveTree(from prog.Arg, target string) prog.Step {
+	return prog.Call("move_mount", unix.SYS_MOVE_MOUNT, from, prog.Str(""), prog.At(), prog.Str(target),
 		prog.Bits(unix.MOVE_MOUNT_F_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH"))
 }
 
 func setAttrFd(fd prog.Slot, attrs uint64, text string) prog.Step {
-	return prog.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, prog.Fd(fd), prog.Str(""),
+	return setAttrTree(prog.Fd(fd), attrs, text)
+}
+
+func setAttrTree(fd prog.Arg, attrs uint64, text string) prog.Step {
+	return prog.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, fd, prog.Str(""),
 		prog.Bits(unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, "AT_EMPTY_PATH|AT_RECURSIVE"), prog.Data(mountAttr(attrs), text), prog.Int(mountAttrSize))
 }
 
@@ -91,23 +97,36 @@ func (b *builder) sources() {
 }
 
 func (b *builder) source(m Mount) {
-	t := tree{mount: m}
-	name := "tree-" + strconv.Itoa(len(b.trees))
-	t.fd = b.p.Slot(name)
+	t := tree{mount: m, name: "tree-" + strconv.Itoa(len(b.trees))}
 	switch {
 	case m.HasMapped:
-		t.fd = m.Mapped
+		t.fd = prog.Fd(m.Mapped)
 	case b.overlaid(&m):
-		t.dir = b.p.Slot(name + "-dir")
-		b.root(openSource(m.Source, t.dir))
+		t.dir, t.hasDir = b.hold(t.name+"-dir", openSource(m.Source, b.f)), true
 	default:
-		b.root(openSource(m.Source, b.f),
-			prog.Call("open_tree", unix.SYS_OPEN_TREE, prog.Fd(b.f), prog.Str(""),
-				prog.Bits(unix.OPEN_TREE_CLONE|unix.O_CLOEXEC|unix.AT_RECURSIVE|unix.AT_EMPTY_PATH, "OPEN_TREE_CLONE|O_CLOEXEC|AT_RECURSIVE|AT_EMPTY_PATH")).Save(t.fd),
-			prog.Close(b.f))
+		b.root(openSource(m.Source, b.g))
+		t.fd = b.hold(t.name, prog.Call("open_tree", unix.SYS_OPEN_TREE, prog.Fd(b.g), prog.Str(""),
+			prog.Bits(unix.OPEN_TREE_CLONE|unix.O_CLOEXEC|unix.AT_RECURSIVE|unix.AT_EMPTY_PATH, "OPEN_TREE_CLONE|O_CLOEXEC|AT_RECURSIVE|AT_EMPTY_PATH")))
+		b.root(prog.Close(b.g))
 	}
 	b.trees = append(b.trees, t)
 }
+
+// hold makes a step and keeps the descriptor that it returns: in a slot of that
+// name, as long as there are few, and then at a number, of which there are more.
+func (b *builder) hold(name string, step prog.Step) prog.Arg {
+	const inSlots = 8
+	if b.held++; b.held <= inSlots {
+		to := b.p.Slot(name)
+		b.root(step.Save(to))
+		return prog.Fd(to)
+	}
+	n := lowerFd + len(b.r.Lowers) + b.held - inSlots
+	b.root(step.Save(b.f), prog.Dup(b.f, n, unix.O_CLOEXEC, "O_CLOEXEC"), prog.Close(b.f))
+	return prog.Int(n)
+}
+
+func closeHeld(fd prog.Arg) prog.Step { return prog.Call("close", unix.SYS_CLOSE, fd) }
 
 // overlaid: a copy is an overlay, and so is a read-only directory, because a
 // read-only bind still lends the host's sockets and FIFOs, to which a job can
@@ -126,10 +145,9 @@ func (b *builder) overlays() {
 		}
 		if t.mount.HasMapped {
 			// The layer must be attached somewhere for the moment.
-			b.root(moveMount(t.fd, b.hidden("lower")), prog.Chdir(b.hidden("lower")))
-			t.fd = b.p.Slot("overlay-" + strconv.Itoa(i))
+			b.root(moveTree(t.fd, b.hidden("lower")), closeHeld(t.fd), prog.Chdir(b.hidden("lower")))
 		} else {
-			b.root(prog.Call("fchdir", unix.SYS_FCHDIR, prog.Fd(t.dir)))
+			b.root(prog.Call("fchdir", unix.SYS_FCHDIR, t.dir))
 		}
 		if t.mount.Mode == Copy && b.r.Keep && b.r.Compare {
 			b.openDir(".", b.p.Slot(WorkBase))
@@ -141,9 +159,10 @@ func (b *builder) overlays() {
 		}
 		b.root(prog.Mkdir(at, 0o700), overlay(at, data, t.mount.Mode != Copy).About(t.mount.Source))
 		if b.layered() { // the tmpfs does not become the root, and goes
-			b.root(clone(at, t.fd), detach(at))
+			t.fd = b.hold(t.name, clone(at, b.f))
+			b.root(detach(at))
 		} else {
-			b.root(prog.Call("open_tree", unix.SYS_OPEN_TREE, prog.At(), prog.Str(at), prog.Bits(unix.O_CLOEXEC, "O_CLOEXEC")).Save(t.fd).
+			t.fd = b.hold(t.name, prog.Call("open_tree", unix.SYS_OPEN_TREE, prog.At(), prog.Str(at), prog.Bits(unix.O_CLOEXEC, "O_CLOEXEC")).
 				Because("it is moved from there: an unmount would wait for a grace period"))
 		}
 		if t.mount.HasMapped {
@@ -196,7 +215,7 @@ func (b *builder) attach(t *tree) {
 	if m.NoExec {
 		set, text = set|unix.MOUNT_ATTR_NOEXEC, text+"|MOUNT_ATTR_NOEXEC"
 	}
-	b.root(setAttrFd(t.fd, set, text), moveMount(t.fd, m.Target), prog.Close(t.fd))
+	b.root(setAttrTree(t.fd, set, text), moveTree(t.fd, m.Target), closeHeld(t.fd))
 }
 
 // parent is the directory part of a relative name.

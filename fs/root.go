@@ -111,7 +111,7 @@ const Proc = "proc"
 // what may hold a symbolic link, a directory of the user's, is only attached,
 // and written to, when the host is gone.
 func (r *Root) Append(p *prog.Program) {
-	b := builder{p: p, r: r, t: r.Host.Base, f: p.Slot("file")}
+	b := builder{p: p, r: r, t: r.Host.Base, f: p.Slot("file"), g: p.Slot("source")}
 	b.upper = p.Slot(Upper)
 	b.proc = p.Slot(Proc)
 	b.sources()
@@ -139,10 +139,11 @@ type builder struct {
 	p           *prog.Program
 	r           *Root
 	t           string    // where the tmpfs is mounted, as long as the host is there
-	f           prog.Slot // for files that are opened and closed at once
+	f, g        prog.Slot // for what is opened and closed at once
 	upper, proc prog.Slot
 	lower       prog.Slot // the directory of a root of the user's, if it is of one
 	trees       []tree
+	held        int         // descriptors at fixed numbers, above the layers'
 	devices     []prog.Slot // of a root of the user's
 	shm, empty  prog.Slot
 	newProc     prog.Slot // for a root of the user's
@@ -152,8 +153,11 @@ type builder struct {
 // A tree is a user's source, held by a descriptor.
 type tree struct {
 	mount Mount
-	fd    prog.Slot // detached mount to attach
-	dir   prog.Slot // the directory itself, for an overlay's lower layer
+	name  string
+	fd    prog.Arg // detached mount to attach
+	dir   prog.Arg // the directory itself, for an overlay's lower layer; if hasDir
+
+	hasDir bool
 }
 
 func (b *builder) root(steps ...prog.Step) { b.p.AddInit(prog.StageRoot, steps...) }
@@ -168,8 +172,8 @@ func (b *builder) pivot() {
 		prog.Chdir("/"),
 	)
 	for _, t := range b.trees {
-		if t.dir != 0 {
-			b.root(prog.Close(t.dir))
+		if t.hasDir {
+			b.root(closeHeld(t.dir))
 		}
 	}
 }

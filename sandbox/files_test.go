@@ -125,7 +125,8 @@ func TestCopyOutBounds(t *testing.T) {
 	require.ErrorContains(t, err, "too many bytes")
 	assert.Contains(t, c.Error, "too many bytes")
 
-	to, c, err := collect(t, "mkdir /tmp/out; truncate -s 300M /tmp/out/hole; echo x >> /tmp/out/hole", "/tmp/out", nil)
+	to, c, err := collect(t, "mkdir /tmp/out; truncate -s 300M /tmp/out/hole; echo x >> /tmp/out/hole", "/tmp/out",
+		func(c *sandbox.Cmd) { c.Limits.Disk = 512 * limits.MiB })
 	require.NoError(t, err)
 	assert.Less(t, c.Bytes, int64(1<<20), "holes stay holes")
 	st, err := os.Stat(to + "/hole")

@@ -77,6 +77,14 @@ type build struct {
 
 // newPlan works out a launch. It is pure: the same arguments give the same plan.
 func newPlan(s *Spec, f *facts, b build) (*Plan, error) {
+	pl, err := planned(s, f, b)
+	if err == nil && pl.Program.Full() {
+		err = fieldError("bind", "", "too many: root can be given about 20 directories and layers, and anybody as many --tmpfs with a size")
+	}
+	return pl, err
+}
+
+func planned(s *Spec, f *facts, b build) (*Plan, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}

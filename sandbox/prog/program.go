@@ -26,6 +26,9 @@ func (p *Program) Slot(name string) Slot {
 	return slotFirstFree + Slot(len(p.names)-1)
 }
 
+// Full reports whether more slots were reserved than there are.
+func (p *Program) Full() bool { return int(slotFirstFree)+len(p.names) > maxSlots }
+
 // AddInit appends steps of one stage to init's list.
 func (p *Program) AddInit(stage Stage, steps ...Step) { p.Init = add(p.Init, stage, steps) }
 
