@@ -19,10 +19,11 @@ func (s *skips) get(lane, pkg string) int { return s.n[[2]string{lane, pkg}] }
 
 func (s *skips) set(lane, pkg string, n int) { s.n[[2]string{lane, pkg}] = n }
 
-// take puts the numbers of runs into the table; what a lane no longer runs leaves it, unless only some packages ran.
+// take puts the numbers of runs without failures into the table; what a lane no longer runs leaves it, unless only some
+// packages ran.
 func (s *skips) take(runs []*laneRun) {
 	for _, r := range runs {
-		if !r.comparable() {
+		if !r.comparable() || !r.ok {
 			continue
 		}
 		if r.pkg == "" {
