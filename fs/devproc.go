@@ -53,6 +53,9 @@ func (b *builder) mountProc() {
 		return prog.Mount("proc", at, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "MS_NOSUID|MS_NODEV|MS_NOEXEC", "")
 	}
 	add := func(steps ...prog.Step) { b.p.AddInit(prog.StageProc, steps...) }
+	if b.r.PidProc {
+		b.pidProc()
+	}
 	if !b.layered() {
 		add(prog.Chdir(b.t), proc("proc").Because("covers the hidden directories as well"))
 		return
@@ -60,6 +63,23 @@ func (b *builder) mountProc() {
 	b.newProc = b.p.Slot("new-proc")
 	add(proc(b.hidden("lower")), clone(b.hidden("lower"), b.newProc), prog.Chdir(b.t+"/root"))
 }
+
+// pidProc makes a second /proc, of processes alone (Linux 5.8). The place where
+// it is made is covered by the whole one afterwards.
+func (b *builder) pidProc() {
+	s := b.p.Slot(pidProcName)
+	at := b.hidden("lower")
+	if !b.layered() {
+		at = b.t + "/proc"
+	}
+	b.p.AddInit(prog.StageProc,
+		prog.Mount("proc", at, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_RDONLY, "MS_NOSUID|MS_NODEV|MS_NOEXEC|MS_RDONLY", "subset=pid").
+			Because("for the job: processes and nothing else"),
+		clone(at, s),
+	)
+}
+
+const pidProcName = "pid-proc"
 
 // maskProc hides what tells of the host. Files are covered by /dev/null,
 // directories by one empty directory of the tmpfs.
@@ -85,9 +105,14 @@ func (b *builder) maskProc() {
 }
 
 // SealProc makes /proc read-only; the job does it when its own last write
-// there is done. Masks stay as they are.
-func SealProc() prog.Step {
-	return prog.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, prog.At(), prog.Str("/proc"), prog.Int(0),
+// there is done. Masks stay as they are, or with [Root.PidProc] are covered with
+// the rest.
+func (r *Root) SealProc(p *prog.Program) []prog.Step {
+	if r.PidProc {
+		s := p.SlotNamed(pidProcName)
+		return []prog.Step{moveMount(s, "/proc"), prog.Close(s)}
+	}
+	return []prog.Step{prog.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, prog.At(), prog.Str("/proc"), prog.Int(0),
 		prog.Data(mountAttr(unix.MOUNT_ATTR_RDONLY), "MOUNT_ATTR_RDONLY"), prog.Int(mountAttrSize)).
-		Because("closes /proc/sys, uid_map, oom_score_adj, mem to the job")
+		Because("closes /proc/sys, uid_map, oom_score_adj, mem to the job")}
 }

@@ -30,10 +30,13 @@ type Root struct {
 	// Work is the current directory seen inside; no Source for none.
 	Work Mount
 	// Etc holds the fabricated files below /etc, by name.
-	Etc   []File
-	Extra []Mount // shown after Work, in this order
-	Pins  []Pin   // in writable directories among those
-	Files []File  // absolute names, written last
+	Etc []File
+	// PidProc leaves the job of /proc the processes and nothing else: the mount
+	// that [SealProc] puts there shows no other file. Init keeps a whole one.
+	PidProc bool
+	Extra   []Mount // shown after Work, in this order
+	Pins    []Pin   // in writable directories among those
+	Files   []File  // absolute names, written last
 
 	// Serve lets the runner put files into the root before the job starts: init
 	// then makes system calls for it, see [prog.Serve].

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/jailrun/jailrun/fs"
 	"github.com/jailrun/jailrun/limits"
 	"github.com/jailrun/jailrun/sandbox/prog"
 	"github.com/jailrun/jailrun/sandbox/seccomp"
@@ -62,8 +61,8 @@ func (pl *Plan) appendLimits(rl [limits.Resources]unix.Rlimit, f *facts) {
 		prog.Open("/proc/self/oom_score_adj", unix.O_WRONLY, "O_WRONLY", 0, file),
 		prog.Write(file, []byte("1000"), "1000").Because("when memory is short the job goes first"),
 		prog.Close(file),
-		fs.SealProc(),
 	)
+	add(pl.root.SealProc(p)...)
 	for i, l := range rl {
 		add(prog.SetLimit(i, rlimitNames[i], l))
 	}
@@ -143,6 +142,12 @@ type filters struct {
 	listen   bool
 	listener prog.Slot // if listen
 	record   bool
+}
+
+// pidProc says whether the job sees processes in /proc and nothing else: under
+// the profiles for single programs.
+func (s *Spec) pidProc() bool {
+	return s.Filter == nil && (s.profile() == "judge" || s.profile() == "strict")
 }
 
 // compiled is the filter asked for.

@@ -18,7 +18,7 @@ import (
 //     would be used for;
 //   - no ptrace and no /proc/PID/mem of a process outside the domain, so not of
 //     init (security/landlock/task.c);
-//   - no device node, also none of those that need no capability;
+//   - no device node (whiteouts count as files on some kernels);
 //   - no signal to a process and no abstract UNIX socket outside the domain
 //     (Landlock ABI 6, Linux 6.12): the wall behind the pid and network
 //     namespaces, and the only one where the job shares the host's network.

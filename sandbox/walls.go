@@ -83,7 +83,11 @@ func keyrings() (bool, error) {
 func (pl *Plan) constantWalls(rl [limits.Resources]unix.Rlimit, f *facts) {
 	add := func(name, evidence string) { pl.walls = append(pl.walls, Wall{Name: name, Evidence: evidence}) }
 	add("namespaces", pl.Program.FlagsText[:len(pl.Program.FlagsText)-len("|CLONE_PIDFD")]+"|CLONE_NEWCGROUP")
-	add("root", "pivot_root to a root of its own; /proc read-only")
+	proc := "/proc read-only"
+	if pl.root.PidProc {
+		proc += ", of processes alone"
+	}
+	add("root", "pivot_root to a root of its own; "+proc)
 	add("capabilities", "none in any set, the bounding set empty")
 	add("securebits", secureBitsText)
 	add("no_new_privs", "PR_SET_NO_NEW_PRIVS")

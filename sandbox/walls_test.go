@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,11 +45,11 @@ func findWall(t *testing.T, res *Result, name string) Wall {
 	return res.Confinement[i]
 }
 
-// TestLandlock looks at what the Landlock domain alone refuses: a whiteout is a
-// device node for which no capability is needed.
+// TestLandlock tells by the errno who refuses a device node: Landlock is asked
+// before the capability is looked for.
 func TestLandlock(t *testing.T) {
 	lane.Require(t, "landlock")
-	const script = `cd /tmp; mkdir a b; echo x >a/f; mv a/f b/f; ln b/f a/g; cat a/g; mknod w c 0 0 2>&1 || true`
+	const script = `cd /tmp; mkdir a b; echo x >a/f; mv a/f b/f; ln b/f a/g; cat a/g; mknod w b 7 0 2>&1 || true`
 	try := func(abi int) (*Result, string) {
 		c := Command("sh", "-c", script)
 		var out bytes.Buffer
@@ -57,7 +58,7 @@ func TestLandlock(t *testing.T) {
 		return res, out.String()
 	}
 	res, out := try(0)
-	assert.Equal(t, "x\n", out, "the control")
+	assert.Equal(t, "x\nmknod: w: Operation not permitted\n", out, "the control")
 	assert.True(t, findWall(t, res, "landlock").Missing)
 	for _, abi := range []int{2, 99} {
 		res, out = try(abi)
@@ -134,5 +135,24 @@ func BenchmarkWalls(b *testing.B) {
 	b.ReportMetric(all, "µs/launch")
 	for i, row := range rows[1:] {
 		b.ReportMetric(all-decile(i+1), "µs-more-than-"+row.name)
+	}
+}
+
+// TestProcOfJudge: under the profiles for single programs /proc holds processes
+// and nothing else.
+func TestProcOfJudge(t *testing.T) {
+	list := func(profile string) []string {
+		c := Command("ls", "/proc")
+		c.CWD, c.Seccomp = CWDNone, profile
+		out, res, err := c.Output(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, Exited, res.Verdict)
+		return strings.Fields(string(out))
+	}
+	assert.Contains(t, list("default"), "meminfo", "the control")
+	for _, profile := range []string{"judge", "strict"} {
+		names := list(profile)
+		names = slices.DeleteFunc(names, func(n string) bool { return n == "self" || n == "thread-self" || n[0] >= '0' && n[0] <= '9' })
+		assert.Empty(t, names, profile)
 	}
 }
