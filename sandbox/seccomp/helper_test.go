@@ -51,6 +51,9 @@ func help(mode, filter string, args []string) error {
 			return err
 		}
 		return syscall.Exec(path, args, os.Environ())
+	case "numbers":
+		debug.SetGCPercent(-1)
+		return helpNumbers(filter, args)
 	case "call":
 		debug.SetGCPercent(-1) // a collection would make calls of its own on this thread
 		number, err := strconv.ParseUint(args[0], 10, 32)
