@@ -201,7 +201,7 @@ func holdImage(fd int, path string) (*Image, error) {
 	}
 	m, err := DecodeImage(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s %w", path, err)
+		return nil, fmt.Errorf("%w: %s %w", ErrNotImported, path, err)
 	}
 	return m, nil
 }

@@ -105,7 +105,7 @@ func TestSourceKeeps(t *testing.T) {
 }
 
 // settle waits until a change of a file can be told by its times.
-func settle(t *testing.T, path string) {
+func settle(t testing.TB, path string) {
 	t.Helper()
 	for {
 		var st unix.Stat_t

@@ -56,7 +56,7 @@ func (s *Store) writeImage(id string, layers []string, c *v1.ConfigFile) error {
 	if err == nil && string(old) == string(m.Encode()) {
 		return nil // jobs may hold the file that is there
 	}
-	return s.writeFile("images/"+hexOf(id), m.Encode())
+	return s.writeFile("images/"+hexOf(id), m.Encode(), false)
 }
 
 // userOf makes numbers of an image's user by the image's own /etc/passwd and
@@ -173,7 +173,7 @@ func (s *Store) addSource(key string, src Source, id string) error {
 	if text.String() == string(old) {
 		return nil
 	}
-	return s.writeFile(name, []byte(text.String()))
+	return s.writeFile(name, []byte(text.String()), false)
 }
 
 func absolute(name string) (string, error) {

@@ -166,7 +166,7 @@ func (s *Store) find(ctx context.Context, src Source, most int64) (*found, error
 // register makes an image known by name and by its source.
 func (s *Store) register(got *Imported, src Source, key string) error {
 	if got.Name != "" {
-		if err := s.writeFile("names/"+got.Name, []byte(got.ID+"\n")); err != nil {
+		if err := s.writeFile("names/"+got.Name, []byte(got.ID+"\n"), false); err != nil {
 			return err
 		}
 	}

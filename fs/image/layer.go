@@ -167,7 +167,7 @@ func (p *unpacking) publish(name, diffID string) (*layerMeta, error) {
 	}
 	m := &layerMeta{diffID: diffID, bytes: u.bytes, entries: u.entries, leftOut: u.leftOut, skipped: u.skipped}
 	s, dir := p.store, p.work.f.Name()
-	if err := s.writeFile("meta/"+name, m.encode()); err != nil {
+	if err := s.writeFile("meta/"+name, m.encode(), true); err != nil {
 		return nil, err
 	}
 	if err := os.Rename(dir+"/ids", s.Dir+"/meta/"+name+".ids"); err != nil {

@@ -214,7 +214,7 @@ func (s *Store) eachSource(keep func(key, line string) bool) error {
 		case len(text) == 0:
 			err = os.Remove(path)
 		default:
-			err = s.writeFile("sources/"+f.Name(), text)
+			err = s.writeFile("sources/"+f.Name(), text, false)
 		}
 		if err != nil {
 			return err

@@ -216,14 +216,16 @@ func (s *Store) sweep() error {
 	return errors.Join(errs...)
 }
 
-// writeFile replaces a small file of the store at once and for good.
-func (s *Store) writeFile(name string, content []byte) error {
+// writeFile replaces a small file of the store at once. Unless durable a power
+// cut may leave it empty, which is as good as absent: the next import, which
+// finds all layers, writes it again.
+func (s *Store) writeFile(name string, content []byte, durable bool) error {
 	f, err := os.CreateTemp(s.Dir+"/tmp", "file")
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(content)
-	if err == nil {
+	if err == nil && durable {
 		err = f.Sync()
 	}
 	if e := f.Close(); err == nil {
@@ -234,6 +236,9 @@ func (s *Store) writeFile(name string, content []byte) error {
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
+	}
+	if !durable {
+		return nil
 	}
 	return syncDir(filepath.Dir(s.Dir + "/" + name))
 }
