@@ -135,11 +135,16 @@ func jvmRuntime(m limits.Size, cpus int) []string {
 func nodeRuntime(m limits.Size, cpus int) (env []string) {
 	if m > 0 {
 		// The old space alone: Node itself maps 40 MiB, half of which it writes.
-		heap := m - m/4
-		if m < 256*limits.MiB {
+		heap, young := m-m/4, ""
+		switch {
+		case m < 96*limits.MiB:
+			// An older Node than 20 refuses the second option; its old space
+			// alone would not fit.
+			heap, young = m/4, " --max-semi-space-size=1"
+		case m < 256*limits.MiB:
 			heap = m / 2
 		}
-		env = append(env, "NODE_OPTIONS=--max-old-space-size="+megabytes(heap), "MALLOC_ARENA_MAX=1")
+		env = append(env, "NODE_OPTIONS=--max-old-space-size="+megabytes(heap)+young, "MALLOC_ARENA_MAX=1")
 	}
 	if cpus > 0 {
 		env = append(env, "UV_THREADPOOL_SIZE="+strconv.Itoa(max(cpus, 2)))

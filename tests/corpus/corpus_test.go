@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -143,6 +142,9 @@ func TestCorpus(t *testing.T) {
 	for i := range runs {
 		t.Run("run "+strconv.Itoa(i+1), func(t *testing.T) {
 			for _, r := range rows {
+				if r.run[0] == "python3" && !has(t, r.run[0]) {
+					continue
+				}
 				t.Run(r.name, func(t *testing.T) {
 					t.Parallel()
 					r.judge(t)
@@ -183,9 +185,6 @@ func (r *row) judge(t *testing.T) {
 func (r *row) launch(t *testing.T) (*sandbox.Result, string) {
 	t.Helper()
 	c := sandbox.Command(r.run[0], r.run[1:]...)
-	if strings.HasPrefix(r.run[0], "python") && !installed(r.run[0]) {
-		t.Skip(r.run[0] + " is not installed")
-	}
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	c.CWD, c.Seccomp = sandbox.CWDNone, r.profile

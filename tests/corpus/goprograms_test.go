@@ -38,6 +38,8 @@ func goPrograms(args []string) int {
 	switch args[0] {
 	case "panic":
 		panic("of its own")
+	case "view":
+		goView()
 	case "sleep":
 		for {
 			time.Sleep(time.Hour)

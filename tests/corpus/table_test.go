@@ -71,8 +71,10 @@ var clockRows = []row{
 	{name: "spins", run: c("spin"), limit: cpuTime, want: sandbox.CPUTime, check: burnt},
 	{name: "spins in four threads", run: c("threads", 4), limit: cpuTime, want: sandbox.CPUTime, check: burnt},
 	{name: "spins in daemons", run: c("daemons", 3), limit: cpuTime, want: sandbox.CPUTime, check: burnt},
-	{name: "burns in children nobody waits for", run: c("unwaited", 30), limit: cpuTime, want: sandbox.CPUTime, check: burnt,
-		blind: "children that are shorter than the time between two looks, and are not waited for, are seen in part"},
+	{
+		name: "burns in children nobody waits for", run: c("unwaited", 30), limit: cpuTime, want: sandbox.CPUTime, check: burnt,
+		blind: "children that are shorter than the time between two looks, and are not waited for, are seen in part",
+	},
 	{name: "ignores SIGXCPU", run: c("catches-xcpu"), limit: cpuTime, want: sandbox.CPUTime, check: burnt},
 	{name: "burns less than its limit", run: c("burn", 50), limit: all, want: sandbox.Exited},
 	{name: "burns without a limit", run: c("burn", 250), want: sandbox.Exited},
@@ -86,8 +88,10 @@ var clockRows = []row{
 	{name: "hears no signal", run: c("deaf"), limit: grace, want: sandbox.WallTime, sig: 9},
 	{name: "exits 0 when asked to end", run: c("polite"), limit: grace, want: sandbox.WallTime},
 	{name: "spins in its share", run: c("threads", 4), limit: func(l *sandbox.Limits) { l.CPU, l.Wall = 200, 1500*ms }, want: sandbox.WallTime},
-	{name: "resists its share", run: c("resist"), limit: func(l *sandbox.Limits) { l.CPU, l.Wall = 200, 4*time.Second },
-		want: sandbox.WallTime, watchdog: sandbox.CPUShare, obeyed: inItsShare},
+	{
+		name: "resists its share", run: c("resist"), limit: func(l *sandbox.Limits) { l.CPU, l.Wall = 200, 4*time.Second },
+		want: sandbox.WallTime, watchdog: sandbox.CPUShare, obeyed: inItsShare,
+	},
 }
 
 // inItsShare: on a machine that is busy with others the program may come to no
