@@ -33,8 +33,9 @@
 //
 // Nothing of the calling process is changed: no hook in main, no signal
 // handler, no working directory, no cgroup. Different Cmds may run at the same
-// time. A process above [prog.BigProcess] launches through a spawner, a small
-// copy of itself that lives as long as it does.
+// time. From its second launch on, or from the first if it is above
+// [prog.BigProcess], a process launches through a spawner, a small copy of itself
+// that lives as long as it does.
 //
 // Decision: a run waits in ppoll on a thread of its own for the life of its
 // job, instead of in the runtime's poller: each wake-up through the poller and

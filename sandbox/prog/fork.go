@@ -38,9 +38,13 @@ func (p *Program) Start(bindings []Binding) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	big, err := isBig()
-	if err != nil {
-		return nil, err
+	// The first program is a child of this process: a spawner costs more than
+	// one launch saves, but less than two.
+	big := launches.Add(1) > 1
+	if !big {
+		if big, err = isBig(); err != nil {
+			return nil, err
+		}
 	}
 	return p.lay(img, big, 0, func(proc *Process) error {
 		if big {
@@ -71,6 +75,8 @@ func (p *Program) lay(img imageInfo, memfd bool, more int, start func(*Process) 
 		}
 	}
 }
+
+var launches atomic.Int64
 
 // maxCollisions is how often an arena may be made anew because the spawner
 // has a page of its own at the address: one that this process has unmapped
