@@ -134,6 +134,8 @@ func hintRows() []hintRow {
 		{path: "/dev/net/tun", errno: on(unix.EACCES, unix.EPERM), text: "/dev/net/tun must be open to this user (sudo chmod 666 /dev/net/tun)"},
 		{path: "/dev/net/tun", errno: on(unix.ENOENT, unix.ENODEV, unix.ENXIO), text: "load the tun module: sudo modprobe tun"},
 
+		{stage: "net", op: "socket", errno: on(unix.EPROTONOSUPPORT), text: "the kernel needs nf_tables with inet and reject: sudo modprobe -a nf_tables nft_reject_inet nft_limit"},
+
 		// The job's limits and rights.
 		{op: "prlimit64", errno: on(unix.EPERM), text: "the caller's own hard limit is lower (ulimit -H -a)"},
 		{op: "keyctl", errno: on(unix.EDQUOT), text: "the user has no keys left: raise the sysctl kernel.keys.maxkeys"},

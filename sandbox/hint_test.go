@@ -112,6 +112,7 @@ var hintCases = []struct {
 	{"root does not fit", "root", &Error{Op: "mkdirat", Path: "/etc", Errno: unix.ENOSPC}, nil, "--inodes"},
 	{"tun closed", "net", &os.PathError{Op: "open", Path: "/dev/net/tun", Err: unix.EACCES}, nil, "/dev/net/tun must be open to this user"},
 	{"tun missing", "net", &os.PathError{Op: "open", Path: "/dev/net/tun", Err: unix.ENOENT}, nil, "modprobe tun"},
+	{"no nf_tables", "net", &Error{Op: "socket AF_NETLINK", Errno: unix.EPROTONOSUPPORT}, nil, "modprobe -a nf_tables"},
 
 	{"hard limit", "limits", &Error{Op: "prlimit64 RLIMIT_NOFILE", Errno: unix.EPERM}, nil, "ulimit -H"},
 	{"keys", "confine", &Error{Op: "keyctl KEYCTL_JOIN_SESSION_KEYRING", Errno: unix.EDQUOT}, nil, "kernel.keys.maxkeys"},

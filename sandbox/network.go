@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -50,7 +51,7 @@ func (r *run) prepareNetwork() (*netFiles, error) {
 	begin := limits.Now()
 	var group *os.File
 	if r.tier == TierCgroup {
-		helpers, err := r.tree.NewGroup(r.id+"-net", limits.GroupLimits{Memory: helperMemory, CPU: limits.OneCPU, Tasks: helperTasks})
+		helpers, err := r.tree.NewGroup(r.id+"-net", helperLimits(r.tree.Controllers()))
 		if err != nil {
 			return nil, err
 		}
@@ -69,6 +70,22 @@ func (r *run) prepareNetwork() (*netFiles, error) {
 	}
 	r.event("net", "network prepared", limits.Now()-begin)
 	return &netFiles{hosts, resolv}, nil
+}
+
+// helperLimits are the limits of the helpers' group, as far as the subtree has
+// the controllers; the job's own limits may have needed fewer.
+func helperLimits(controllers []string) (l limits.GroupLimits) {
+	for _, c := range controllers {
+		switch c {
+		case "memory":
+			l.Memory = helperMemory
+		case "cpu":
+			l.CPU = limits.OneCPU
+		case "pids":
+			l.Tasks = helperTasks
+		}
+	}
+	return l
 }
 
 // netFiles is what the job's /etc says of a network: lines for hosts, and the
@@ -215,9 +232,18 @@ const helperPatience = 2 * time.Second
 
 // helperRow is the ledger's row for the helpers of a network.
 func (r *run) helperRow() Enforced {
-	e := Enforced{Name: "network_helper", Asked: int64(helperMemory), Mechanism: "cgroup memory.max, cpu.max and pids.max of the helpers", EnforcedBy: byKernel, HoldsAgainst: everything}
-	if r.tier != TierCgroup {
-		e.Mechanism = "RLIMIT_DATA of each helper"
+	held := []string{"RLIMIT_DATA of each"}
+	if r.tier == TierCgroup && r.tree != nil {
+		l := helperLimits(r.tree.Controllers())
+		if l.Memory > 0 {
+			held[0] = "cgroup memory.max"
+		}
+		if l.CPU > 0 {
+			held = append(held, "cpu.max")
+		}
+		if l.Tasks > 0 {
+			held = append(held, "pids.max")
+		}
 	}
-	return e
+	return Enforced{Name: "network_helper", Asked: int64(helperMemory), Mechanism: strings.Join(held, ", "), EnforcedBy: byKernel, HoldsAgainst: everything}
 }

@@ -27,6 +27,7 @@ const (
 	rowGroup     = "delegated cgroup"
 	rowRun       = "a run"
 	rowKernelRun = "a run with limits held by the kernel"
+	rowNetwork   = "a run with --net slirp" // decides nothing
 )
 
 // A finding is one row of doctor.
@@ -124,9 +125,9 @@ func probeGroup() finding {
 // tryRuns runs true in both tiers, as a job would, and returns the exit code.
 func (d *diagnosis) tryRuns(ctx context.Context) int {
 	bounds := sandbox.Limits{Memory: 64 * limits.MiB, CPU: limits.OneCPU, Wall: 10 * time.Second}
-	anyTier := tryRun(ctx, rowRun, bounds)
+	anyTier := tryRun(ctx, rowRun, bounds, nil)
 	bounds.RequireCgroup = true
-	cgroup := tryRun(ctx, rowKernelRun, bounds)
+	cgroup := tryRun(ctx, rowKernelRun, bounds, nil)
 	if group := &d.Probes[len(d.Probes)-1]; group.Answer != "yes" && anyTier.Answer == "yes" {
 		// The run failed for the same reason, and knows what to do.
 		group.Fix, cgroup.Detail, cgroup.Fix = cgroup.Fix, "see "+group.Name, ""
@@ -135,6 +136,9 @@ func (d *diagnosis) tryRuns(ctx context.Context) int {
 		cgroup.Detail, cgroup.Fix = "see "+anyTier.Name, ""
 	}
 	d.Probes = append(d.Probes, anyTier, cgroup)
+	if anyTier.Answer == "yes" {
+		d.Probes = append(d.Probes, tryRun(ctx, rowNetwork, sandbox.Limits{Wall: bounds.Wall}, (&request{net: "slirp"}).network()))
+	}
 	switch {
 	case cgroup.Answer == "yes":
 		d.Tier = string(sandbox.TierCgroup)
@@ -147,10 +151,11 @@ func (d *diagnosis) tryRuns(ctx context.Context) int {
 	return doctorNothing
 }
 
-func tryRun(ctx context.Context, name string, bounds sandbox.Limits) finding {
+func tryRun(ctx context.Context, name string, bounds sandbox.Limits, network sandbox.Network) finding {
 	c := sandbox.Command("true")
 	c.CWD = sandbox.CWDNone
 	c.Limits = bounds
+	c.Network = network
 	c.Evacuate = true // as a run by jailrun is
 	r, err := c.Run(ctx)
 	var failure *sandbox.Error

@@ -34,7 +34,7 @@ func (r *request) network() *netHelper {
 func (n *netHelper) Prepare(_ context.Context, group *os.File) (hosts, resolv string, err error) {
 	program, err := findSibling("jailrun-net")
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", "", &usageError{text: "jailrun-net is not installed", hint: "it belongs beside jailrun or into ../libexec/jailrun"}
+		return "", "", &netError{text: "jailrun-net is not installed", hint: "it belongs beside jailrun or into ../libexec/jailrun"}
 	}
 	if err != nil {
 		return "", "", err

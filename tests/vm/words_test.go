@@ -34,15 +34,17 @@ var varies = []struct {
 	{regexp.MustCompile(`session-c?\d+\.scope`), "session-N.scope"},
 }
 
-// buildJailrun builds the program into a directory that machines may show.
+// buildJailrun builds the program and what it starts into a directory that
+// machines may show.
 func buildJailrun(t *testing.T) string {
 	t.Helper()
-	program := filepath.Join(openTempDir(t), "jailrun")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", program, "github.com/jailrun/jailrun/cmd/jailrun")
+	dir := filepath.Join(openTempDir(t), "bin")
+	require.NoError(t, os.Mkdir(dir, 0o755)) // jailrun runs no program of a directory that others may write
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", dir+"/", "github.com/jailrun/jailrun/cmd/jailrun", "github.com/jailrun/jailrun/cmd/jailrun-net")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	return program
+	return filepath.Join(dir, "jailrun")
 }
 
 // assertWords compares what jailrun and its doctor say on a machine with a golden file of the lane: for each shape, what
