@@ -90,6 +90,10 @@ func (l *loader) checkJudging(i *Instance) (string, error) {
 		i.Check = &Check{Checker: "tokens"}
 	case c != nil && !i.judged() && c.Checker != "regex" && c.Checker != "program":
 		return "check", errors.New("has nothing to compare with; give answer, answer-text or foreach with answers")
+	case c != nil && c.Checker == "program":
+		if _, err := c.Spec(l.options); err != nil {
+			return "check", err
+		}
 	case c != nil && c.Checker == "regex":
 		if _, err := regexp.Compile(c.Pattern); err != nil {
 			return "check.pattern", err

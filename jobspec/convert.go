@@ -37,6 +37,14 @@ func (s *Side) Spec(o Options) (sandbox.Spec, error) {
 	return spec, err
 }
 
+// Spec is a checker program as the sandbox takes it, without what it judges.
+func (c *Check) Spec(o Options) (sandbox.Spec, error) {
+	f := Flags{File: c.File, Mem: c.Mem, Wall: c.Wall, CWD: "none"}
+	s, err := f.spec(o)
+	s.Args = c.Program
+	return s, err
+}
+
 // Over returns the flags with those of base where f has none.
 func (f Flags) Over(base Flags) Flags {
 	overlay(&f, &base)

@@ -130,6 +130,7 @@ func (c *Check) check() error {
 		{len(c.Program) > 0, "program", "program"},
 		{c.Convention != "", "convention", "program"},
 		{len(c.Inputs) > 0, "inputs", "program"},
+		{len(c.File) > 0, "file", "program"},
 		{c.Mem != nil, "mem", "program"},
 		{c.Wall != nil, "wall", "program"},
 		{c.Pattern != "", "pattern", "regex"},

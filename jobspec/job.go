@@ -131,6 +131,7 @@ type Check struct {
 	Program    Words             `yaml:"program" doc:"program: the checker, run in a sandbox of its own with the files input, output and answer"`
 	Convention Convention        `yaml:"convention" doc:"program: kattis (exit 42 accepts, 43 rejects) or testlib (0 accepts, 1 and 2 reject)"`
 	Inputs     map[string]Output `yaml:"inputs" doc:"program: place inside: JOB.OUTPUT, such as the compiled checker"`
+	File       map[string]string `yaml:"file" doc:"program: place inside: text of a file there, or @NAME, as for jobs"`
 	Mem        *Memory           `yaml:"mem" doc:"program: its memory"`
 	Wall       *Duration         `yaml:"wall" doc:"program: its wall clock (default 60s)"`
 }

@@ -35,7 +35,7 @@ func batchCommand(args []string) int {
 	if err != nil {
 		return fail(err, "")
 	}
-	return w.run(b, o.files[0])
+	return w.run(b, o.files[0], exitCode)
 }
 
 // A workplace is the directory of a job file or a package, opened.
@@ -68,8 +68,11 @@ func open(o *options, dir string) (*workplace, error) {
 
 func (w *workplace) close() { _ = w.root.Close() }
 
+// A conclusion makes the exit code of what became of a batch.
+type conclusion func(sum *batch.Summary, total *batch.Total, err error) int
+
 // run checks a batch and carries it out; what names it for --resume.
-func (w *workplace) run(b *jobspec.Batch, what string) int {
+func (w *workplace) run(b *jobspec.Batch, what string, conclude conclusion) int {
 	budget, err := w.budget()
 	if err != nil {
 		return fail(err, "")
@@ -115,7 +118,7 @@ func (w *workplace) run(b *jobspec.Batch, what string) int {
 	if !w.quiet {
 		printSummary(b, sum, total)
 	}
-	return exitCode(sum, total, err)
+	return conclude(sum, total, err)
 }
 
 // exitCode says by one number what became of the batch.

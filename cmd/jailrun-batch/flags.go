@@ -14,23 +14,25 @@ import (
 
 // options are the flags that batch and judge share.
 type options struct {
-	jobs     string // -j
-	vars     map[string]string
-	allow    allowed
-	results  string
-	junit    string
-	tap      string
-	github   bool
-	html     string
-	journal  string
-	state    string
-	resume   bool
-	check    bool
-	quiet    bool
-	cold     bool
-	memory   string
-	files    []string // what is no flag
-	helpText string
+	jobs      string // -j
+	vars      map[string]string
+	allow     allowed
+	results   string
+	junit     string
+	tap       string
+	github    bool
+	html      string
+	journal   string
+	state     string
+	resume    bool
+	check     bool
+	quiet     bool
+	cold      bool
+	memory    string
+	all       bool     // judge: also the cases after the first that is not AC
+	timeLimit string   // judge
+	files     []string // what is no flag
+	helpText  string
 }
 
 // allowed are directories outside the job file's own that jobs may be shown.
@@ -91,6 +93,10 @@ func parse(command, help string, args []string) (*options, error) {
 	f.StringVar(&o.journal, "journal", "", "")
 	f.StringVar(&o.state, "state", "", "")
 	f.StringVar(&o.memory, "memory", "", "")
+	if command == "judge" {
+		f.BoolVar(&o.all, "all", false, "")
+		f.StringVar(&o.timeLimit, "time-limit", "", "")
+	}
 	f.BoolVar(&o.resume, "resume", false, "")
 	f.BoolVar(&o.check, "check", false, "")
 	f.BoolVar(&o.quiet, "quiet", false, "")

@@ -1,17 +1,13 @@
 package batch
 
-import (
-	"errors"
+import "github.com/jailrun/jailrun/sandbox"
 
-	"github.com/jailrun/jailrun/sandbox"
-)
-
-// copyIn gives the job a file, to be read.
+// copyIn gives the job a copy of a file.
 func copyIn(s *sandbox.Spec, source, target string) {
-	s.Binds = append(s.Binds, sandbox.Bind{Source: source, Target: target})
+	s.CopyIn = append(s.CopyIn, sandbox.CopyIn{Source: source, Target: target})
 }
 
-var errNoOutputs = errors.New("outputs are not supported by this version")
-
-// copyOut takes a file that the job leaves.
-func copyOut(*sandbox.Spec, string, string) error { return errNoOutputs }
+// copyOut takes a copy of a file that the job leaves.
+func copyOut(s *sandbox.Spec, source, target string) {
+	s.CopyOut = append(s.CopyOut, sandbox.CopyOut{Source: source, Target: target})
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,7 +51,10 @@ func (a *attempt) program(c *jobspec.Check, answer io.Reader) (jobspec.Code, che
 			return "", check.Finding{}, err
 		}
 	}
-	cmd, say := a.checker(c, dir)
+	cmd, say, err := a.checker(c, dir)
+	if err != nil {
+		return "", check.Finding{}, err
+	}
 	res, err := a.launched(a.ctx, cmd)
 	if err != nil {
 		return "", check.Finding{}, err
@@ -73,16 +77,16 @@ func (a *attempt) program(c *jobspec.Check, answer io.Reader) (jobspec.Code, che
 // checker makes the Cmd of a checker. Kattis' validators read the output from
 // stdin and leave what they have to say in a directory; testlib's take three
 // names and talk on stderr.
-func (a *attempt) checker(c *jobspec.Check, dir string) (*sandbox.Cmd, *spool) {
-	cmd := &sandbox.Cmd{}
-	s := &cmd.Spec
-	s.CWD = sandbox.CWDNone
-	s.Limits.Wall, s.Limits.Output, s.Limits.TruncateOutput = checkerWall, checkerOutput, true
-	if c.Mem != nil {
-		s.Limits.Memory = limits.Size(*c.Mem)
+func (a *attempt) checker(c *jobspec.Check, dir string) (*sandbox.Cmd, *spool, error) {
+	spec, err := c.Spec(a.o.Load)
+	if err != nil {
+		return nil, nil, err
 	}
-	if c.Wall != nil {
-		s.Limits.Wall = time.Duration(*c.Wall)
+	cmd := &sandbox.Cmd{Spec: spec}
+	s := &cmd.Spec
+	s.Limits.Output, s.Limits.TruncateOutput = checkerOutput, true
+	if c.Wall == nil {
+		s.Limits.Wall = checkerWall
 	}
 	for _, name := range [...]string{"input", "answer", "output"} {
 		copyIn(s, filepath.Join(dir, name), judgeDir+"/"+name)
@@ -95,19 +99,19 @@ func (a *attempt) checker(c *jobspec.Check, dir string) (*sandbox.Cmd, *spool) {
 	})
 	say := newSpool(a.store.tmp())
 	cmd.Stderr = say
-	s.Args = append([]string{}, c.Program...)
+	s.Args = slices.Clone(s.Args)
 	if c.Convention == "testlib" {
 		s.Args = append(s.Args, judgeDir+"/input", judgeDir+"/output", judgeDir+"/answer")
-		return cmd, say
+		return cmd, say, nil
 	}
 	const feedback = "/tmp/feedback"
 	s.Tmpfs = append(s.Tmpfs, sandbox.Tmpfs{Target: feedback})
 	for _, name := range [...]string{"judgemessage.txt", "score.txt"} {
-		_ = copyOut(s, feedback+"/"+name, filepath.Join(dir, name))
+		copyOut(s, feedback+"/"+name, filepath.Join(dir, name))
 	}
 	s.Args = append(s.Args, judgeDir+"/input", judgeDir+"/answer", feedback+"/")
 	cmd.Stdin = a.out.reader()
-	return cmd, say
+	return cmd, say, nil
 }
 
 func writeAll(name string, from io.Reader) error {

@@ -114,3 +114,6 @@ func (o *Outcome) show(e *Entry) {
 		o.Err = clip(e.Stderr.Head, shownOutput)
 	}
 }
+
+// Replay names what a run can be repeated by.
+type Replay struct{}

@@ -246,8 +246,8 @@ func (r *runner) finish(f finished) {
 	switch {
 	case f.err != nil:
 		r.fail(f.err)
-	case f.record.Verdict == sandbox.Canceled:
-		r.state[f.job] = waiting // by us: it did not run
+	case f.record.Entry.Code == "":
+		r.state[f.job] = waiting // canceled: it did not run
 	default:
 		r.keep(f.record)
 		r.settle(f.job, f.record)
