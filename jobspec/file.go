@@ -8,14 +8,14 @@ import (
 
 // A File is a job file as it is written.
 type File struct {
-	Version  *int                 `yaml:"version" doc:"of this format: 1"`
-	Name     string               `yaml:"name" doc:"of the batch; shown in reports"`
-	Vars     map[string]*Variable `yaml:"vars" doc:"variables, ${NAME}: a default, or {} for one that the command line must give (--var NAME=VALUE, --var-env NAME)"`
-	Include  Names                `yaml:"include" doc:"further job files, below the directory of this one"`
-	Defaults entry                `yaml:"defaults" doc:"fields that every job starts from"`
-	Template table                `yaml:"templates" doc:"named sets of fields for extends"`
-	Groups   groupTable           `yaml:"groups" doc:"groups of cases (subtasks) and their points"`
-	Jobs     table                `yaml:"jobs" doc:"the jobs, by name; started in this order as far as needs and priority leave it"`
+	Version  *int                `yaml:"version" doc:"of this format: 1"`
+	Name     string              `yaml:"name" doc:"of the batch; shown in reports"`
+	Vars     map[string]Variable `yaml:"vars" doc:"variables, ${NAME}: a default, or {} for one that the command line must give (--var NAME=VALUE, --var-env NAME)"`
+	Include  Names               `yaml:"include" doc:"further job files, below the directory of this one"`
+	Defaults entry               `yaml:"defaults" doc:"fields that every job starts from"`
+	Template table               `yaml:"templates" doc:"named sets of fields for extends"`
+	Groups   groupTable          `yaml:"groups" doc:"groups of cases (subtasks) and their points"`
+	Jobs     table               `yaml:"jobs" doc:"the jobs, by name; started in this order as far as needs and priority leave it"`
 }
 
 // A Variable is the default of a variable; nil if it has none.
@@ -25,8 +25,11 @@ func (v *Variable) decode(d *decoder, n *yaml.Node, path string) {
 	if n.Kind == yaml.MappingNode && len(n.Content) == 0 {
 		return
 	}
+	// A variable stands for itself: what it holds is not looked into.
+	as := *d
+	as.expand = func(text string) (string, error) { return text, nil }
 	text := ""
-	d.value(n, reflect.ValueOf(&text).Elem(), path)
+	as.value(n, reflect.ValueOf(&text).Elem(), path)
 	v.Default = &text
 }
 

@@ -32,6 +32,9 @@ func (l *loader) link(b *Batch) {
 			j.Needs = append(j.Needs, matching(b, families[name], j)...)
 		}
 		for _, o := range j.outputs() {
+			if l.options.Detached {
+				break
+			}
 			l.linkOutput(b, i, o, families, names)
 		}
 		if g := j.Group; g != "" && !slices.ContainsFunc(b.Groups, func(x NamedGroup) bool { return x.Name == g }) {

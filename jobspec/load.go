@@ -20,6 +20,9 @@ type Options struct {
 	Vars map[string]string
 	// Host says which directories of the host a job may be shown; nil none.
 	Host Host
+	// Detached leaves inputs alone that name jobs which the file does not have:
+	// who runs the batch has them from elsewhere.
+	Detached bool
 }
 
 // A Host answers for the paths of a job file that lead to directories which
@@ -148,7 +151,7 @@ func (l *loader) merge(d *decoder, f *File) {
 		l.all.Name = f.Name
 	}
 	if l.all.Vars == nil {
-		l.all.Vars = map[string]*Variable{}
+		l.all.Vars = map[string]Variable{}
 	}
 	maps.Copy(l.all.Vars, f.Vars)
 	if f.Defaults.node != nil {
@@ -186,7 +189,7 @@ func (l *loader) declare() {
 			l.fail("vars."+name, "want letters, digits, - and _ only")
 		case ok:
 			l.vars[name] = given
-		case v == nil || v.Default == nil:
+		case v.Default == nil:
 			l.fail("vars."+name, "has no value; give it with --var %s=VALUE or --var-env %s", name, name)
 		default:
 			l.vars[name] = *v.Default

@@ -31,6 +31,7 @@ type options struct {
 	memory    string
 	all       bool     // judge: also the cases after the first that is not AC
 	timeLimit string   // judge
+	dir, job  string   // replay
 	files     []string // what is no flag
 	helpText  string
 }
@@ -93,6 +94,10 @@ func parse(command, help string, args []string) (*options, error) {
 	f.StringVar(&o.journal, "journal", "", "")
 	f.StringVar(&o.state, "state", "", "")
 	f.StringVar(&o.memory, "memory", "", "")
+	if command == "replay" {
+		f.StringVar(&o.dir, "dir", ".", "")
+		f.StringVar(&o.job, "job", "", "")
+	}
 	if command == "judge" {
 		f.BoolVar(&o.all, "all", false, "")
 		f.StringVar(&o.timeLimit, "time-limit", "", "")

@@ -45,7 +45,7 @@ func judge(args []string) int {
 		return fail(err, "")
 	}
 	defer w.close()
-	p, b, err := w.load2(o.files[1:])
+	p, b, err := w.readPackage(o.files[1:])
 	if err != nil {
 		return fail(err, "")
 	}
@@ -57,8 +57,8 @@ func judge(args []string) int {
 	})
 }
 
-// load2 reads the package and makes the batch of it.
-func (w *workplace) load2(submissions []string) (*problem.Package, *jobspec.Batch, error) {
+// readPackage reads the package and makes the batch of it.
+func (w *workplace) readPackage(submissions []string) (*problem.Package, *jobspec.Batch, error) {
 	p, err := problem.Read(w.load.FS)
 	if err != nil {
 		return nil, nil, err
@@ -68,7 +68,7 @@ func (w *workplace) load2(submissions []string) (*problem.Package, *jobspec.Batc
 			return nil, nil, fmt.Errorf("--time-limit %q: want a duration of at least 1ms", w.timeLimit)
 		}
 	}
-	overlay := problem.Overlay{FS: w.load.FS, More: map[string][]byte{}}
+	overlay := jobspec.Overlay{FS: w.load.FS, More: map[string][]byte{}}
 	if len(submissions) > 0 {
 		p.Submissions = nil
 	}

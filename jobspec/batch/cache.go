@@ -18,7 +18,7 @@ import (
 // be cached: its fields, the content of its inputs, the root.
 func (a *attempt) cacheKey() string {
 	j := a.job
-	if j.Cache == nil || !*j.Cache {
+	if j.Cache == nil || !*j.Cache || a.o.Fresh {
 		return ""
 	}
 	h := sha256.New()

@@ -114,6 +114,3 @@ func (o *Outcome) show(e *Entry) {
 		o.Err = clip(e.Stderr.Head, shownOutput)
 	}
 }
-
-// Replay names what a run can be repeated by.
-type Replay struct{}

@@ -29,8 +29,13 @@ type Options struct {
 	Resume bool
 	// Evacuate: see [sandbox.Cmd].
 	Evacuate bool
+	// Fresh takes no outputs of earlier runs instead of a run.
+	Fresh bool
 	// Cold launches every job by itself, without a pool.
 	Cold bool
+
+	// Sources are inputs that come from no job of the batch, by hash.
+	Sources map[jobspec.Output]string
 
 	// Started and Finished tell of the progress, from one goroutine. Finished
 	// also tells of jobs that were skipped, and of those that a journal held.
@@ -81,6 +86,7 @@ type runner struct {
 	store    *store
 	journal  *journal.Journal
 	digests  *digester
+	hashes   hashes
 
 	queue   *schedule.Queue
 	waits   []int32   // jobs that must still pass, by job
@@ -123,6 +129,12 @@ func (r *runner) prepare() (err error) {
 	}
 	r.waits, r.wanted = make([]int32, len(jobs)), make([][]int32, len(jobs))
 	r.state, r.failed = make([]state, len(jobs)), map[string]bool{}
+	r.hashes.known, r.hashes.root = map[string]string{}, map[string]string{}
+	for o, sum := range r.o.Sources {
+		if !r.store.has(sum) {
+			return fmt.Errorf("the input %s, %s, is not in the store any more; run the batch that makes it", o, sum)
+		}
+	}
 	r.left, r.done = map[string]map[string]string{}, make(chan finished)
 	claims := make([]schedule.Claim, len(jobs))
 	for i, j := range jobs {
@@ -229,7 +241,7 @@ func (r *runner) start(job, cpu int) {
 // sources are the hashes of the outputs that a job takes.
 func (r *runner) sources(j *jobspec.Instance) map[jobspec.Output]string {
 	if len(j.From) == 0 {
-		return nil
+		return r.o.Sources
 	}
 	all := make(map[jobspec.Output]string, len(j.From))
 	for o, from := range j.From {
@@ -327,6 +339,9 @@ func (r *runner) skip(job int, because *Record) {
 	switch because.Entry.Code {
 	case jobspec.CompileError:
 		c, why = jobspec.CompileError, because.Entry.ID+" failed"
+		if because.Verdict == sandbox.Canceled { // skipped itself
+			why = because.Entry.Message
+		}
 	case jobspec.Internal:
 		c = jobspec.Internal
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"hash"
 	"io"
 	"os"
@@ -40,17 +41,33 @@ func (s *spool) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if s.file == nil {
-		fd, err := unix.Open(s.dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
-		if err != nil {
-			return 0, &os.PathError{Op: "make a file without a name in", Path: s.dir, Err: err}
+		var err error
+		if s.file, err = nameless(s.dir); err != nil {
+			return 0, err
 		}
-		s.file = os.NewFile(uintptr(fd), s.dir)
 		if _, err := s.file.Write(s.mem); err != nil {
 			return 0, err
 		}
 		s.mem = s.mem[:min(len(s.mem), headKept)]
 	}
 	return s.file.Write(p)
+}
+
+// nameless makes a file without a name. Where the file system has none, as
+// overlay before Linux 6.10, its name is taken away at once.
+func nameless(dir string) (*os.File, error) {
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err == nil {
+		return os.NewFile(uintptr(fd), dir), nil
+	}
+	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) {
+		return nil, &os.PathError{Op: "make a file without a name in", Path: dir, Err: err}
+	}
+	f, err := os.CreateTemp(dir, "output-")
+	if err != nil {
+		return nil, err
+	}
+	return f, os.Remove(f.Name())
 }
 
 // reader reads all of it from the start. Several may read at a time.
