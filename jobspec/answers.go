@@ -44,6 +44,9 @@ func (l *loader) hideAnswers(b *Batch) {
 		for _, m := range j.Bind {
 			l.hide(j, "bind", m.Source, above, checked)
 		}
+		for _, c := range j.CopyIn {
+			l.hide(j, "copy-in", c.Source, above, checked)
+		}
 	}
 }
 

@@ -29,11 +29,12 @@ func (i *Instance) Spec(o Options) (sandbox.Spec, error) {
 // Spec is the side as the sandbox takes it. The directory of the job file is
 // shown to a side only if it says so.
 func (s *Side) Spec(o Options) (sandbox.Spec, error) {
-	spec, err := s.Flags.spec(o)
-	spec.Args = s.Run
-	if s.CWD == "" {
-		spec.CWD = sandbox.CWDNone
+	f := s.Flags
+	if f.CWD == "" {
+		f.CWD = "none"
 	}
+	spec, err := f.spec(o)
+	spec.Args = s.Run
 	return spec, err
 }
 
@@ -176,10 +177,22 @@ func (f *Flags) directories(s *sandbox.Spec, o Options) (err error) {
 			return fmt.Errorf("cwd: %s: %w", quote(dir), err)
 		}
 	}
-	if f.Rootfs != "" && f.Rootfs != "host" {
-		if s.Rootfs, err = resolve(o, f.Rootfs, false); err != nil {
-			return fmt.Errorf("rootfs: %s: %w", quote(f.Rootfs), err)
+	if s.Rootfs, err = f.root(o); err != nil {
+		return fmt.Errorf("rootfs: %s: %w", quote(f.Rootfs), err)
+	}
+	for _, name := range f.Layer {
+		layer, err := resolve(o, name, false)
+		if err != nil {
+			return fmt.Errorf("layer: %s: %w", quote(name), err)
 		}
+		s.Layers = append(s.Layers, layer)
+	}
+	for _, c := range f.CopyIn {
+		src, err := resolve(o, c.Source, false)
+		if err != nil {
+			return fmt.Errorf("copy-in: %s: %w", quote(c.Source), err)
+		}
+		s.CopyIn = append(s.CopyIn, sandbox.CopyIn{Source: src, Target: inside(c.Target, f.first())})
 	}
 	for _, b := range f.Bind {
 		src, err := resolve(o, b.Source, b.Writable)
@@ -201,6 +214,25 @@ func (f *Flags) directories(s *sandbox.Spec, o Options) (err error) {
 		s.Tmpfs = append(s.Tmpfs, x)
 	}
 	return nil
+}
+
+// root is the root as the sandbox takes it: a name of an image, or a place that
+// jobs may be shown.
+func (f *Flags) root(o Options) (string, error) {
+	kind, place, prefixed := strings.Cut(f.Rootfs, ":")
+	switch {
+	case prefixed && (kind == "oci" || kind == "docker-archive"):
+		real, err := resolve(o, place, false)
+		if i := strings.LastIndexByte(place, ':'); err != nil && i > 0 {
+			if tagged, err := resolve(o, place[:i], false); err == nil {
+				return kind + ":" + tagged + place[i:], nil
+			}
+		}
+		return kind + ":" + real, err
+	case !strings.Contains(f.Rootfs, "/"):
+		return f.Rootfs, nil // "", host, or an image that was imported
+	}
+	return resolve(o, f.Rootfs, false)
 }
 
 // contents sets the small files of the root.
@@ -279,17 +311,15 @@ func (o Options) ReadFile(name string) ([]byte, error) {
 
 // Place is where a relative place of inputs and outputs lies inside: in the
 // first directory of the job.
-func (i *Instance) Place(place string) string { return inside(place, i.workdir()) }
+func (i *Instance) Place(place string) string { return inside(place, i.first()) }
 
 // Place is the same for a side.
 func (s *Side) Place(place string) string {
-	if s.Workdir != "" {
-		return inside(place, s.Workdir)
+	f := s.Flags
+	if f.CWD == "" {
+		f.CWD = "none"
 	}
-	if s.CWD != "" && s.CWD != "none" {
-		return inside(place, sandbox.WorkDir)
-	}
-	return inside(place, sandbox.Home)
+	return inside(place, f.first())
 }
 
 func inside(place, dir string) string {
@@ -299,11 +329,12 @@ func inside(place, dir string) string {
 	return path.Join(dir, place)
 }
 
-func (i *Instance) workdir() string {
+// first is the directory inside in which the job starts.
+func (f *Flags) first() string {
 	switch {
-	case i.Workdir != "":
-		return i.Workdir
-	case i.CWD == "none":
+	case f.Workdir != "":
+		return f.Workdir
+	case f.CWD == "none":
 		return sandbox.Home
 	}
 	return sandbox.WorkDir

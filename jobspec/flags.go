@@ -34,8 +34,10 @@ type Flags struct {
 	IOWeight  *Weight   `yaml:"io-weight" doc:"share of I/O under contention, 1 to 10000"`
 	Require   Require   `yaml:"require" doc:"refuse the watchdog tier"`
 
-	Rootfs  string            `yaml:"rootfs" doc:"the root: host (default), or a directory beside this file"`
+	Rootfs  string            `yaml:"rootfs" doc:"the root: host (default), the name of an imported image, or beside this file a directory, FILE.tar, oci:DIR[:TAG] or docker-archive:FILE"`
 	RORoot  *bool             `yaml:"ro-root" doc:"no writable layer on the root"`
+	Layer   Names             `yaml:"layer" doc:"directories beside this file that are further read-only layers over rootfs, the last on top"`
+	CopyIn  []Copy            `yaml:"copy-in" doc:"files and directories beside this file that the job gets a copy of: SRC:DST, or fields"`
 	Bind    []Bind            `yaml:"bind" doc:"files and directories shown inside: SRC[:DST][:OPTS], or fields"`
 	Tmpfs   []Tmpfs           `yaml:"tmpfs" doc:"empty writable directories: DST[:SIZE]"`
 	File    map[string]string `yaml:"file" doc:"place inside: text of a file there; @NAME takes a file's content, @@ is a text that starts with @"`
@@ -68,6 +70,12 @@ type Bind struct {
 	Writable bool   `yaml:"rw" doc:"may be written; the command line must allow it"`
 	NoExec   bool   `yaml:"noexec" doc:"nothing in it can be executed"`
 	Optional bool   `yaml:"optional" doc:"may be missing"`
+}
+
+// A Copy is a file or directory that the job gets a copy of.
+type Copy struct {
+	Source string `yaml:"src" doc:"outside, beside this file"`
+	Target string `yaml:"dst" doc:"inside; relative to the first directory of the job"`
 }
 
 // A Tmpfs is an empty writable directory.

@@ -257,6 +257,18 @@ func (b *Bind) options(part string) error {
 	return nil
 }
 
+func (c *Copy) decode(d *decoder, node *yaml.Node, path string) {
+	*c = Copy{}
+	if node.Kind == yaml.MappingNode {
+		d.structure(node, reflect.ValueOf(c).Elem(), path)
+	} else if text, ok := d.text(node, path); ok {
+		c.Source, c.Target, _ = strings.Cut(text, ":")
+	}
+	if d.complete() && (c.Source == "" || c.Target == "") {
+		d.fail(node, path, "want SRC:DST")
+	}
+}
+
 func (t *Tmpfs) decode(d *decoder, node *yaml.Node, path string) {
 	*t = Tmpfs{}
 	if node.Kind == yaml.MappingNode {

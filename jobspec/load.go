@@ -113,7 +113,8 @@ func (l *loader) read(name string, from *decoder, why *entry) {
 	if l.first == nil {
 		l.first = src
 	}
-	d := &decoder{src: src, errs: &l.errs, budget: &l.budget}
+	// Variables are for jobs; up here there are none yet.
+	d := &decoder{src: src, errs: &l.errs, budget: &l.budget, expand: scope(nil).expand}
 	var f File
 	if src.root == nil {
 		l.errs.add(&FieldError{File: name, Err: errors.New("is empty; jailrun spec example prints a starter")})

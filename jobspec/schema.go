@@ -130,7 +130,7 @@ func (g *generator) form(t reflect.Type) (object, bool) {
 		return either(g.of(reflect.TypeFor[Checker]()), g.ref("Check", t)), true
 	case reflect.TypeFor[Foreach]():
 		return either(str(), list(g.of(reflect.TypeFor[Case]())), g.ref("Foreach", t)), true
-	case reflect.TypeFor[Bind](), reflect.TypeFor[Tmpfs]():
+	case reflect.TypeFor[Bind](), reflect.TypeFor[Tmpfs](), reflect.TypeFor[Copy]():
 		return either(object{"type": "string"}, g.ref(t.Name(), t)), true
 	case reflect.TypeFor[Sides]():
 		return object{"type": "object", "minProperties": 2, "additionalProperties": g.ref("Side", reflect.TypeFor[Side]())}, true

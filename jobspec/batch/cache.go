@@ -47,6 +47,9 @@ func (a *attempt) cacheKey() string {
 			return ""
 		}
 	}
+	for _, c := range spec.CopyIn {
+		fmt.Fprintf(h, "%s\n", a.digests.files["copy "+c.Source])
+	}
 	for _, target := range slices.Sorted(maps.Keys(j.Inputs)) {
 		fmt.Fprintf(h, "%q %s\n", target, a.sources[j.Inputs[target]])
 	}

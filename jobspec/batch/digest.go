@@ -7,9 +7,13 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/jobspec"
 	"github.com/jailrun/jailrun/sandbox"
@@ -53,6 +57,13 @@ func (d *digester) of(i int) (string, error) {
 		}
 		writeText(h, sum)
 	}
+	for _, c := range spec.CopyIn {
+		sum, err := d.tree(c.Source)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", j.ID, err)
+		}
+		writeText(h, sum)
+	}
 	needs := slices.Clone(j.Needs)
 	slices.Sort(needs)
 	for _, n := range needs {
@@ -85,6 +96,39 @@ func (d *digester) file(name string) (string, error) {
 	}
 	d.files[name] = hex.EncodeToString(h.Sum(nil))
 	return d.files[name], nil
+}
+
+// tree hashes a file or directory that jobs get a copy of, once: the names,
+// the rights to execute, and the contents of regular files.
+func (d *digester) tree(name string) (string, error) {
+	if sum, ok := d.files["copy "+name]; ok {
+		return sum, nil
+	}
+	h := sha256.New()
+	err := filepath.WalkDir(name, func(path string, e os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%q %v\n", strings.TrimPrefix(path, name), e.Type())
+		if !e.Type().IsRegular() {
+			return nil
+		}
+		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if st, err := f.Stat(); err == nil {
+			fmt.Fprintf(h, "%o %d\n", st.Mode().Perm()&0o111, st.Size())
+		}
+		_, err = io.Copy(h, f)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	d.files["copy "+name] = hex.EncodeToString(h.Sum(nil))
+	return d.files["copy "+name], nil
 }
 
 // writeText cannot fail: a hash takes everything.
