@@ -12,6 +12,7 @@ import (
 type tally struct {
 	passed, failed, skipped int
 	reasons                 []string // what the skipped tests printed
+	uninstalled             []string // those of the skipped tests that want a program this host has not installed
 	logged                  []string // what TestFeatures of tests/lane printed
 	slow                    []slowTest
 	loose                   []string // the end of what belongs to no test, or to one that did not end
@@ -22,6 +23,9 @@ func (t *tally) add(o tally) {
 	t.failed += o.failed
 	t.skipped += o.skipped
 }
+
+// holes is the number of skips that the lane itself is to blame for; it does not depend on the host's programs.
+func (t tally) holes() int { return t.skipped - len(t.uninstalled) }
 
 func (t tally) String() string {
 	return fmt.Sprintf("%d passed, %d failed, %d skipped", t.passed, t.failed, t.skipped)
@@ -72,7 +76,11 @@ func count(r io.Reader, out io.Writer, verbose bool) tally {
 			}
 		case "skip":
 			t.skipped++
-			t.reasons = append(t.reasons, strings.Join(said[e.Test], ""))
+			reason := strings.Join(said[e.Test], "")
+			t.reasons = append(t.reasons, reason)
+			if strings.Contains(reason, "is not installed") {
+				t.uninstalled = append(t.uninstalled, e.Test)
+			}
 		case "fail":
 			t.failed++
 			if !verbose {

@@ -96,6 +96,9 @@ func (r *laneRun) runSuite(ctx context.Context, p place, s suite) (outcome, erro
 	o := outcome{s.pkg, t, time.Since(began)}
 	if err == nil {
 		fmt.Fprintf(out, "  %-8s %-18s %s in %.1fs\n", r.lane, s.pkg, t, o.took.Seconds())
+		if names := o.tally.uninstalled; len(names) > 0 {
+			fmt.Fprintf(out, "           for want of programs: %s\n", strings.Join(names, ", "))
+		}
 		r.compare(o, out)
 	}
 	r.out.write(said.Bytes())
@@ -107,10 +110,10 @@ func (r *laneRun) compare(o outcome, out io.Writer) {
 	if !r.comparable() || r.update {
 		return
 	}
-	if want := r.table.get(r.lane, o.pkg); want != o.tally.skipped {
+	if want := r.table.get(r.lane, o.pkg); want != o.tally.holes() {
 		r.ok = false
 		fmt.Fprintf(out, "lane %s: %s skipped %d tests, %s says %d:\n%s",
-			r.lane, o.pkg, o.tally.skipped, skipsFile, want, strings.Join(o.tally.reasons, ""))
+			r.lane, o.pkg, o.tally.holes(), skipsFile, want, strings.Join(o.tally.reasons, ""))
 	}
 }
 

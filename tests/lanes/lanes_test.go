@@ -19,13 +19,21 @@ func TestCount(t *testing.T) {
 {"Action":"run","Test":"TestB"}
 {"Action":"output","Test":"TestB","Output":"    b_test.go:7: no tun\n"}
 {"Action":"skip","Test":"TestB"}
+{"Action":"run","Test":"TestC"}
+{"Action":"output","Test":"TestC","Output":"    c_test.go:7: java is not installed\n"}
+{"Action":"skip","Test":"TestC"}
 {"Action":"output","Output":"PASS\n"}
 {"Action":"pass"}
 `
 	var out strings.Builder
 	got := count(strings.NewReader(events), &out, false)
 	assert.Empty(t, out.String())
-	assert.Equal(t, tally{passed: 1, skipped: 1, reasons: []string{"    b_test.go:7: no tun\n"}, slow: []slowTest{{"TestA", 3500 * time.Millisecond}}, loose: []string{"PASS\n"}}, got)
+	assert.Equal(t, tally{
+		passed: 1, skipped: 2, slow: []slowTest{{"TestA", 3500 * time.Millisecond}},
+		reasons:     []string{"    b_test.go:7: no tun\n", "    c_test.go:7: java is not installed\n"},
+		uninstalled: []string{"TestC"}, loose: []string{"PASS\n"},
+	}, got)
+	assert.Equal(t, 1, got.holes())
 }
 
 func TestSkipsTable(t *testing.T) {

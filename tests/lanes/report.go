@@ -70,9 +70,9 @@ func slowest(named map[string]time.Duration) string {
 		all = append(all, slowTest{name, took})
 	}
 	slices.SortFunc(all, func(a, b slowTest) int { return cmp.Compare(b.took, a.took) })
-	text := ""
+	var b strings.Builder
 	for _, t := range all[:min(3, len(all))] {
-		text += fmt.Sprintf("  %s %.1f", t.name, t.took.Seconds())
+		fmt.Fprintf(&b, "  %s %.1f", t.name, t.took.Seconds())
 	}
-	return text
+	return b.String()
 }

@@ -12,7 +12,8 @@ import (
 
 const skipsFile = "tests/lanes/skips.txt"
 
-// skips is the table of skipped tests: lines of lane, package, number. What is not in it is 0.
+// skips is the table of skipped tests: lines of lane, package, number. What is not in it is 0. A test that wants a
+// program which the host has not installed, and says so, is not among them.
 type skips struct{ n map[[2]string]int }
 
 func (s *skips) get(lane, pkg string) int { return s.n[[2]string{lane, pkg}] }
@@ -30,7 +31,7 @@ func (s *skips) take(runs []*laneRun) {
 			maps.DeleteFunc(s.n, func(k [2]string, _ int) bool { return k[0] == r.lane && r.outcomes != nil })
 		}
 		for _, o := range r.outcomes {
-			s.set(r.lane, o.pkg, o.tally.skipped)
+			s.set(r.lane, o.pkg, o.tally.holes())
 		}
 	}
 }

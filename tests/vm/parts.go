@@ -34,6 +34,9 @@ func gather(ctx context.Context, cfg Config) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := cache.needTools(ctx, [2]string{"mke2fs", "e2fsprogs"}); err != nil {
+		return nil, err
+	}
 	p := &parts{cache: cache}
 	if p.vminit, err = cache.buildInit(ctx); err != nil {
 		return nil, err
