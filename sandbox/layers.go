@@ -66,15 +66,11 @@ func directory(field, name string, f *facts) (string, error) {
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(f.dir, dir)
 	}
-	dir, err := filepath.EvalSymlinks(dir)
-	if err != nil {
-		return "", &FieldError{field, name, err}
-	}
-	st, err := os.Stat(dir)
+	dir, st, err := realPath(dir)
 	switch {
 	case err != nil:
 		return "", &FieldError{field, name, err}
-	case !st.IsDir():
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
 		return "", fieldError(field, name, "is not a directory")
 	}
 	return dir, nil
@@ -127,7 +123,7 @@ func (pl *Plan) resolveCopyIn(s *Spec, f *facts) error {
 			}
 			src = filepath.Join(f.dir, src)
 		}
-		src, err := filepath.EvalSymlinks(src)
+		src, _, err := realPath(src)
 		if err != nil {
 			return &FieldError{"copy-in", c.Source, err}
 		}

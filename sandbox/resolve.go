@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/fs"
 	"github.com/jailrun/jailrun/limits"
@@ -153,21 +154,18 @@ func (pl *Plan) resolveBind(s *Spec, f *facts, m Bind, b build) error {
 	if !ok {
 		return fieldError("bind", m.Source, "the place inside, %s, must not be /, /proc or /dev", target)
 	}
-	src, err := filepath.EvalSymlinks(src)
+	src, st, err := realPath(src)
 	if errors.Is(err, iofs.ErrNotExist) && m.Optional {
 		return nil
 	}
 	if err != nil {
 		return &FieldError{"bind", m.Source, err}
 	}
-	st, err := os.Stat(src)
-	if err != nil {
-		return &FieldError{"bind", m.Source, err}
-	}
 	if why := fs.Exposing(src, f.home); why != "" && !s.unsafe(UnsafeBindHome) {
 		return fieldError("bind", m.Source, "is %s; it is shown only with --unsafe %s", why, UnsafeBindHome)
 	}
-	if k := st.Mode() & (os.ModeSocket | os.ModeNamedPipe | os.ModeDevice | os.ModeCharDevice); k != 0 && !s.unsafe(UnsafeBindSockets) {
+	kind := st.Mode & unix.S_IFMT
+	if kind != unix.S_IFREG && kind != unix.S_IFDIR && !s.unsafe(UnsafeBindSockets) {
 		return fieldError("bind", m.Source, "is a socket, FIFO or device; it is shown only with --unsafe %s", UnsafeBindSockets)
 	}
 	mode := fs.ReadOnly
@@ -178,7 +176,7 @@ func (pl *Plan) resolveBind(s *Spec, f *facts, m Bind, b build) error {
 	case m.Sockets || slices.Contains(b.plain, src):
 		mode = fs.Plain
 	}
-	x := fs.Mount{Source: src, Target: target, Dir: st.IsDir(), Mode: mode, NoExec: m.NoExec}
+	x := fs.Mount{Source: src, Target: target, Dir: kind == unix.S_IFDIR, Mode: mode, NoExec: m.NoExec}
 	if f.uid == 0 {
 		x.Mapped, x.HasMapped = pl.Program.Slot("bind-tree"), true
 		pl.mapped = append(pl.mapped, mappedTree{slot: x.Mapped, source: src})

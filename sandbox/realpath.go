@@ -1,0 +1,44 @@
+package sandbox
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// realPath returns the name of a file outside without symbolic links, and what
+// it is. The kernel is asked once for the whole path; filepath.EvalSymlinks
+// would look at each part of it.
+func realPath(name string) (string, *unix.Stat_t, error) {
+	fd, err := unix.Open(name, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	defer unix.Close(fd)
+	var st, again unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return "", nil, &os.PathError{Op: "stat", Path: name, Err: err}
+	}
+	var buf [unix.PathMax]byte
+	n, err := unix.Readlink("/proc/self/fd/"+strconv.Itoa(fd), buf[:])
+	if err == nil && n < len(buf) {
+		real := string(buf[:n])
+		if unix.Lstat(real, &again) == nil && again.Ino == st.Ino && again.Dev == st.Dev {
+			return real, &st, nil
+		}
+	}
+	// No /proc, or a name that does not lead there.
+	real, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return "", nil, err
+	}
+	if err := unix.Lstat(real, &again); err != nil || again.Ino != st.Ino || again.Dev != st.Dev {
+		return "", nil, &os.PathError{Op: "resolve", Path: name, Err: errors.Join(err, errChanged)}
+	}
+	return real, &st, nil
+}
+
+var errChanged = errors.New("it changes while it is looked at")
