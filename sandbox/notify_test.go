@@ -65,7 +65,7 @@ func asJob(helper string, args ...string) *sandbox.Cmd {
 }
 
 // copyHelper copies the test binary: its own directory is closed to the job.
-func copyHelper(t *testing.T) string {
+func copyHelper(t testing.TB) string {
 	t.Helper()
 	exe, err := os.ReadFile("/proc/self/exe")
 	require.NoError(t, err)
