@@ -51,8 +51,13 @@ type builder struct {
 // build sends the rules, as one transaction. Whatever they do not name passes
 // neither way: the chains' policy is to drop.
 //
-//	output: lo → answers of published ports → resolver → rules for guarded
-//	        places → guarded ranges refused → other rules, or all → refused
+//	output: lo → TCP beyond its first packet → answers of published UDP ports →
+//	        resolver → rules for guarded places → guarded ranges refused →
+//	        other rules, or all → refused
+//
+// Of TCP the packets that begin a connection are judged: without one that
+// passed the job's kernel sends no other, and the job, which has no raw socket
+// and no TCP_REPAIR, cannot make it.
 //
 // It is stateless, as connection tracking would cost every packet, but for
 // published UDP ports: from such a port the job could else send to anybody.

@@ -60,8 +60,7 @@ func BenchmarkThroughput(b *testing.B) {
 	const size = 256 << 20
 	get := fmt.Sprintf("get=%d@%s", size, serverTCP)
 	probe := filepath.Join(bin, "probe")
-	byHand := `unshare --user --map-root-user --net sh -c '
-		echo $$ >&3; read -r _; exec "$0" "$1"' "$0" "$1" 3>"$2" <"$3" &
+	byHand := `unshare --user --map-root-user --net sh -c 'echo $$ >"$2"; read -r _ <"$3"; exec "$0" "$1"' "$0" "$1" "$2" "$3" &
 		read -r pid <"$2"
 		slirp4netns --configure --mtu=65520 --disable-host-loopback --enable-sandbox --enable-seccomp --ready-fd=4 "$pid" tap0 4>"$3" >/dev/null 2>&1 &
 		wait %1; status=$?; kill %2; exit $status`
