@@ -302,6 +302,7 @@ func BenchmarkRate(b *testing.B) {
 func BenchmarkReady(b *testing.B) {
 	lane.Require(b, "userns", "proc")
 	const n = 64
+	most := 0.0 // what a later round takes, an earlier one may have left in the kernel's caches
 	for b.Loop() {
 		before := available(b)
 		var list []*sandbox.Pool
@@ -316,11 +317,12 @@ func BenchmarkReady(b *testing.B) {
 				<-time.After(time.Millisecond)
 			}
 		}
-		b.ReportMetric(float64(before-available(b))/n, "KiB-available")
+		most = max(most, float64(before-available(b))/n)
 		for _, p := range list {
 			require.NoError(b, p.Close())
 		}
 	}
+	b.ReportMetric(most, "KiB-available")
 }
 
 // available is MemAvailable, in KiB.

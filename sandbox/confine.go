@@ -94,8 +94,7 @@ func (pl *Plan) appendConfine(s *Spec, f *facts) error {
 		pl.walls = append(pl.walls, Wall{Name: WallKeyring, Evidence: "this kernel has no keyrings"})
 	default:
 		pl.walls = append(pl.walls, Wall{Name: WallKeyring, Evidence: "an empty session keyring"})
-		add(prog.Call("keyctl", unix.SYS_KEYCTL, prog.Bits(unix.KEYCTL_JOIN_SESSION_KEYRING, "KEYCTL_JOIN_SESSION_KEYRING"), prog.Nil()).
-			Because("an empty keyring instead of the caller's"))
+		add(prog.Keyring().Because("an empty keyring instead of the caller's"))
 	}
 	add(
 		capset(0, "none"),

@@ -116,8 +116,10 @@ func (r *run) descriptors() ([]prog.Binding, error) {
 		defer r.wakeLock.Unlock()
 		return r.closeFd(&r.wake)
 	})
+	many := live.Add(1) > manyLive
+	r.undo.add(func() error { live.Add(-1); return nil })
 	for i, name := range [2]string{"stdout", "stderr"} {
-		rd, wr, err := pipe()
+		rd, wr, err := streamPipe(many)
 		if err != nil {
 			return nil, err
 		}
@@ -127,7 +129,7 @@ func (r *run) descriptors() ([]prog.Binding, error) {
 	}
 	r.shareWriter()
 	if !r.plan.stdinNull {
-		rd, wr, err := pipe()
+		rd, wr, err := streamPipe(many)
 		if err != nil {
 			return nil, err
 		}
@@ -303,6 +305,24 @@ func pipe() (rd, wr int, err error) {
 		return -1, -1, os.NewSyscallError("pipe2", err)
 	}
 	return raise(p[0]), raise(p[1]), nil
+}
+
+// live counts the sandboxes of this process. Above manyLive their pipes are
+// smaller: a user may have 16384 pages of pipe buffers (pipe(7)), and after that
+// gets pipes of one page, also in programs that have nothing to do with us.
+var live atomic.Int64
+
+const (
+	manyLive  = 128
+	smallPipe = 16 << 10
+)
+
+// streamPipe makes the pipe of one of the job's streams.
+func streamPipe(many bool) (rd, wr int, err error) {
+	if rd, wr, err = pipe(); err == nil && many {
+		_, _ = unix.FcntlInt(uintptr(wr), unix.F_SETPIPE_SZ, smallPipe) // the pipe is as good without
+	}
+	return rd, wr, err
 }
 
 func socketpair() ([2]int, error) {

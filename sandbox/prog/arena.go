@@ -23,6 +23,7 @@ type call struct {
 	loopArg int8  // -1 for none
 	stage   uint8
 	search  bool
+	inherit bool
 }
 
 // cloneArgs is struct clone_args of clone3(2), version 2 (Linux 5.7).
@@ -48,6 +49,7 @@ type head struct {
 	bound     [maxSlots]uint8 // slots of the descriptors that come with a spawner's request
 	maps      [2][2]uintptr   // uid_map and gid_map for a Nest to write: address and length
 	child     uintptr         // in a spawner: struct sigaction of SIG_DFL for SIGCHLD, else 0
+	keyring   bool            // the spawner has given it an empty one
 	kept      kept
 	loop      reaper // init
 	msg       struct {
@@ -178,7 +180,7 @@ func (a *arena) free() error {
 func (a *arena) put(c *call, s *Step, index int) {
 	*c = call{
 		nr: s.nr, want: s.want, loopArg: int8(s.loopArg),
-		index: uint32(index), stage: uint8(s.Stage), search: s.search,
+		index: uint32(index), stage: uint8(s.Stage), search: s.search, inherit: s.inherit,
 	}
 	if s.loopArg >= 0 {
 		c.loops = uintptr(s.loopTo - s.Args[s.loopArg].n)

@@ -89,6 +89,9 @@ func interpret(h *head) {
 			stage = c.stage
 			mark(h, inJob, stage)
 		}
+		if c.inherit && h.keyring {
+			continue
+		}
 		switch c.nr {
 		case opStamp:
 			stamp((*int64)(unsafe.Add(unsafe.Pointer(&h.stamp), c.arg[0]*8)))

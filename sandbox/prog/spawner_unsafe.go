@@ -11,17 +11,18 @@ import (
 
 // spawnHead is the spawner's memory, shared with nobody but by inheritance.
 type spawnHead struct {
-	sock   int64
-	userns int64 // to enter, or -1
-	path   [32]byte
-	kept   kept
-	clone  cloneArgs
-	place  [2]uintptr // address and size of the arena to map
-	reply  struct{ pid, errno int32 }
-	iov    iovec
-	msg    msghdr
-	ctrl   [cmsgHead + 4*(maxSlots+1)]byte
-	act    [4]uintptr // struct sigaction: SIG_IGN, then SIG_DFL
+	sock    int64
+	userns  int64 // to enter, or -1
+	path    [32]byte
+	keyring bool // all children have its session keyring, which is empty
+	kept    kept
+	clone   cloneArgs
+	place   [2]uintptr // address and size of the arena to map
+	reply   struct{ pid, errno int32 }
+	iov     iovec
+	msg     msghdr
+	ctrl    [cmsgHead + 4*(maxSlots+1)]byte
+	act     [4]uintptr // struct sigaction: SIG_IGN, then SIG_DFL
 }
 
 const spawnPages = 1
@@ -101,12 +102,28 @@ func retire(h *spawnHead) {
 	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name)), 0, 0, 0, 0)
 	root := [2]byte{'/'}
 	syscall.RawSyscall6(unix.SYS_CHDIR, uintptr(unsafe.Pointer(&root)), 0, 0, 0, 0, 0) // hold no directory of the caller's
-	h.act[0] = 1                                                                       // SIG_IGN: ended children leave no zombies
+	joinKeyring(h)
+	h.act[0] = 1 // SIG_IGN: ended children leave no zombies
 	syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), uintptr(unsafe.Pointer(&h.act)), 0, 8, 0, 0)
 	h.act[0] = 0
 	if scrub(&h.kept) != 0 {
 		exit(1)
 	}
+}
+
+// joinKeyring gives the spawner, and so its children, an empty session keyring
+// that nobody may look into, fill or change. Where that fails each child has to
+// get its own.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func joinKeyring(h *spawnHead) {
+	serial, _, errno := syscall.RawSyscall6(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0, 0)
+	if errno == 0 {
+		_, _, errno = syscall.RawSyscall6(unix.SYS_KEYCTL, unix.KEYCTL_SETPERM, serial, 0, 0, 0, 0)
+	}
+	h.keyring = errno == 0
 }
 
 // mapChild writes the maps of a child, which waits for the runner's word, or
@@ -222,6 +239,7 @@ func bind(h *spawnHead, p *head, fds *[maxSlots + 1]int32) {
 		*(*int64)(unsafe.Add(unsafe.Pointer(&p.slot), 8*slot)) = int64(fd)
 	}
 	p.child = uintptr(unsafe.Pointer(&h.act))
+	p.keyring = h.keyring
 }
 
 // answer sends what became of a request, with the pidfd if there is one, and

@@ -122,6 +122,7 @@ type Step struct {
 	want    int64 // exact result wanted, -1 for any
 	loopArg int   // argument that counts up, -1 for none
 	loopTo  uint64
+	inherit bool // a spawner's child has its effect already
 	search  bool // one of several execve candidates: go on when not found
 }
 
@@ -167,3 +168,13 @@ const (
 // exist the next step is tried. If one exists that may not run, and none other
 // runs, the failure is that one's EACCES.
 func (s Step) Search() Step { s.search = true; return s }
+
+// Keyring is the step in which the job, or a process of init's list, gets an
+// empty session keyring instead of the caller's. A spawner does it once for all
+// its children: each keyring counts against the 200 keys that a user may have.
+// The shared one takes no key, from nobody.
+func Keyring() Step {
+	s := Call("keyctl", unix.SYS_KEYCTL, Bits(unix.KEYCTL_JOIN_SESSION_KEYRING, "KEYCTL_JOIN_SESSION_KEYRING"), Nil())
+	s.inherit = true
+	return s
+}
