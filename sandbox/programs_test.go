@@ -43,7 +43,11 @@ print("hello", sqlite3.connect("db").execute("select a from t").fetchall())'`, "
 	{"leak sanitizer", "gcc", `printf '#include <stdlib.h>\nvoid *volatile p;int main(){p=malloc(77);p=0;return 0;}' >l.c; gcc -fsanitize=address -o l l.c; ./l || true`, "77 byte(s) leaked", false},
 }
 
+// A lane shows nothing new of it, and takes minutes.
 func TestProgramsWork(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long; go test runs it on the host")
+	}
 	t.Parallel()
 	for _, p := range programs {
 		t.Run(p.name, func(t *testing.T) {

@@ -173,7 +173,7 @@ func TestSuspendedShare(t *testing.T) {
 		stat := "/proc/" + strconv.Itoa(process(t, "sh\x00-c\x00"+c.Args[2]+"\x00")) + "/stat" //nolint:testifylint // a failure here ends the run by its wall limit
 		// While its share holds it, which is most of the time. By a group that
 		// does not show.
-		for until := time.Now().Add(time.Second); time.Now().Before(until); {
+		for until := time.Now().Add(300 * time.Millisecond); time.Now().Before(until); {
 			if text, _ := os.ReadFile(stat); strings.Contains(string(text), ") T ") {
 				break
 			}
