@@ -102,7 +102,7 @@ func (b *builder) rule(chain *nftables.Chain, parts ...[]expr.Any) {
 }
 
 func (w *wall) fillAllow(b *builder) {
-	b.rule(b.allow, w.over())
+	w.bound(b, b.allow)
 	b.rule(b.allow, isProto(unix.IPPROTO_TCP), isSyn(true), count(b.opened, destination))
 	b.rule(b.allow, count(b.allowed, destination))
 	b.rule(b.allow, accept())
@@ -112,22 +112,20 @@ func (w *wall) fillAllow(b *builder) {
 // fails at once.
 func (w *wall) fillDeny(b *builder) {
 	b.rule(b.deny, isIPv4(), count(b.denid, destination))
-	b.rule(b.deny, isProto(unix.IPPROTO_TCP), []expr.Any{&expr.Counter{}, &expr.Reject{Type: unix.NFT_REJECT_TCP_RST}})
-	b.rule(b.deny, []expr.Any{&expr.Counter{}, &expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}})
+	b.rule(b.deny, isProto(unix.IPPROTO_TCP), []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_TCP_RST}})
+	b.rule(b.deny, []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}})
 }
 
 func (w *wall) fillOutput(b *builder) {
 	allow, deny := goTo(b.allow), goTo(b.deny)
 	b.rule(b.output, loopback(expr.MetaKeyOIF), accept())
 	b.rule(b.output, isNotIPv4(), deny)
+	b.rule(b.output, isProto(unix.IPPROTO_TCP), isSyn(false), allow)
 	for _, p := range w.ports {
-		from := slices.Concat(isProto(ipProto(p.Proto)), portIs(sourcePort, p.Job))
 		if p.Proto == TCP {
-			from = append(from, isSyn(false)...)
+			continue // whoever connects begins
 		}
-		if p.Proto == UDP {
-			from = append(from, established()...)
-		}
+		from := slices.Concat(isProto(unix.IPPROTO_UDP), portIs(sourcePort, p.Job), established())
 		if p.IP.IsLoopback() { // slirp shows the host's loopback as the gateway
 			from = append(from, inRange(netip.PrefixFrom(gatewayIP, 32))...)
 		}
@@ -168,21 +166,21 @@ func (w *wall) fillOutput(b *builder) {
 
 func (w *wall) fillInput(b *builder) {
 	b.rule(b.input, loopback(expr.MetaKeyIIF), accept())
-	b.rule(b.input, w.over())
+	w.bound(b, b.input)
 	b.rule(b.input, isIPv4(), count(b.recvd, source))
 	b.rule(b.input, isIPv4(), accept())
 }
 
-// over drops what is above the rate, with a tenth of a second's worth of burst.
-func (w *wall) over() []expr.Any {
+// bound drops what is above the rate, with a tenth of a second's worth of burst.
+func (w *wall) bound(b *builder, chain *nftables.Chain) {
 	if w.rate == 0 {
-		return []expr.Any{&expr.Counter{}}
+		return
 	}
 	burst := max(w.rate/10, 128<<10) // one packet of the device is up to 64 KiB
-	return []expr.Any{
+	b.rule(chain, []expr.Any{
 		&expr.Limit{Type: expr.LimitTypePktBytes, Rate: w.rate, Unit: expr.LimitTimeSecond, Over: true, Burst: uint32(min(burst, 1<<31))},
 		&expr.Verdict{Kind: expr.VerdictDrop},
-	}
+	})
 }
 
 func (r *Rule) protos() []uint8 {
