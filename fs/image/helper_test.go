@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/jailrun/jailrun/tests/lane"
 	"github.com/jailrun/jailrun/tests/rootless"
 )
 
@@ -167,9 +168,10 @@ func pack(t testing.TB, plain []byte, packing string) (packed []byte, kind strin
 
 func newStore(t testing.TB) *Store {
 	t.Helper()
-	s, err := Open(t.TempDir()+"/state", Limits{})
+	s, err := Open(lane.Scratch(t), Limits{})
 	require.NoError(t, err)
-	t.Cleanup(func() { // t.TempDir cannot remove directories of mode 000
+	require.False(t, s.flat)
+	t.Cleanup(func() { // os.RemoveAll cannot remove directories of mode 000
 		d, err := os.Open(s.Dir)
 		require.NoError(t, err)
 		defer d.Close()

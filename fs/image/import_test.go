@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	jfs "github.com/jailrun/jailrun/fs"
+	"github.com/jailrun/jailrun/tests/lane"
 )
 
 // imported imports and returns what a launch sees of the image.
@@ -243,7 +244,7 @@ func TestConcurrentImports(t *testing.T) {
 	l := newLayout(t)
 	l.add("one", "gzip", shared, tarOf(t, file("one", "1")))
 	l.add("two", "gzip", shared, tarOf(t, file("two", "2")))
-	state := t.TempDir()
+	state := lane.Scratch(t)
 	var wg sync.WaitGroup
 	fresh := make([]int, 16)
 	for i := range fresh {
