@@ -47,7 +47,7 @@ func TestPull(t *testing.T) {
 	real := registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithBlobHandler(registry.NewInMemoryBlobHandler()))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if damage && strings.Contains(r.URL.Path, "/blobs/") && r.Method == http.MethodGet {
-			w.Write([]byte("something else"))
+			_, _ = w.Write([]byte("something else"))
 			return
 		}
 		real.ServeHTTP(w, r)
