@@ -37,6 +37,10 @@ type evidence struct {
 	// killsCalls: the filter in force kills for some system calls, so a
 	// SIGSYS is its work. Filters that answer with an errno never send one.
 	killsCalls bool
+	// denied are the calls that the filter refused and that are named, and
+	// profile is its name.
+	denied  []DeniedCall
+	profile string
 
 	// usage is what the group counted. A run has a group of its own, so every
 	// counter began at 0; what is not known decides nothing.

@@ -88,6 +88,7 @@ func TestDeniedCallsAreNamed(t *testing.T) {
 	t.Parallel()
 	res, _, errs := shell(t, "mount -t tmpfs x /tmp; chmod 4755 /tmp; chmod 2755 /tmp; unshare -U true; exit 3", nil)
 	assert.Equal(t, 3, *res.ExitCode)
+	assert.Contains(t, res.Hint, "jailrun seccomp explain default ")
 	count := map[string]int{}
 	for _, d := range res.Denied {
 		assert.Equal(t, "EPERM", d.Answer)

@@ -313,6 +313,9 @@ func (e *evidence) ownHint() string {
 		return "does it need a larger stack than --stack " + r.Stack.String() + "?"
 	case e.diskFull && (s != 0 || e.exit.Status.ExitStatus() != 0):
 		return "its " + e.limits.Disk.Human() + " of writable space are full: raise --disk or --inodes"
+	case len(e.denied) > 0 && (s != 0 || e.exit.Status.ExitStatus() != 0):
+		call := e.denied[0].Syscall
+		return "the filter denied " + call + ": jailrun seccomp explain " + e.profile + " " + call + " says why"
 	}
 	return ""
 }
