@@ -42,8 +42,8 @@ func record(args []string) (int, error) {
 		return 0, err
 	}
 	res, code, err := runRecording(jailrun, args)
-	if err == nil && res.Verdict == sandbox.ErrorVerdict || res != nil && len(res.Calls) == 0 {
-		err = errors.New("nothing was recorded: the run failed")
+	if err == nil && (res.Verdict == sandbox.ErrorVerdict || res.Verdict == sandbox.NotStarted || len(res.Calls) == 0) {
+		err = errors.New("nothing was recorded: the program did not run")
 	}
 	if err == nil {
 		err = writeProfile(out, res)

@@ -31,7 +31,7 @@ and the current directory as /work, where writes are discarded
   -n, --stdin FILE, --stdout FILE, --stderr FILE
 
 Who the job is
-  --map self|auto, --user UID[:GID], --hostname NAME, --seccomp PROFILE
+  --map self|auto, --user UID[:GID], --hostname NAME, --seccomp PROFILE|FILE
   --preset judge            settings for judging submissions
 
 Reports
