@@ -33,6 +33,7 @@ var notFields = map[string]string{
 	"v":             "of messages",
 	"log-format":    "of messages",
 	"show-secrets":  "of plan",
+	"picture":       "of plan",
 }
 
 // TestFields: whatever run can do, a job file can say, by the same name.

@@ -138,6 +138,7 @@ var flagTable = [...]flagDef{
 	{"q", "", "no notes; errors and limits still speak", once, nil},
 	{"v", "", "print events and one summary line", once, nil},
 	{"log-format", "text|json", "form of messages on stderr", once, checkLogFormat},
+	{"picture", "", "plan only: print what the root is made of, instead of the steps", once, nil},
 	{"show-secrets", "", "plan only: print the values of --env", once, nil},
 	{"repeat", "N", "run N times; report median, median deviation and least of times and memory", once, (*request).setRepeat},
 	{"noise", "", "say whether the machine disturbed the run: quiet or noisy", once, func(r *request, _ string) error { return on(&r.noise) }},

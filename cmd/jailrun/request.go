@@ -41,8 +41,10 @@ func newRequest(w *words) (*request, error) {
 	if len(w.args) == 0 && (rootfs == "" || rootfs == "host") || len(w.args) > 0 && w.args[0] == "" {
 		return nil, &usageError{text: "no program given", hint: "jailrun [flags] -- CMD [ARG…]; jailrun --help shows examples"}
 	}
-	if w.has("show-secrets") && w.command != "plan" {
-		return nil, &usageError{text: "--show-secrets is a flag of plan", hint: "jailrun plan --show-secrets … -- " + w.args[0]}
+	for _, name := range [...]string{"show-secrets", "picture"} {
+		if w.has(name) && w.command != "plan" {
+			return nil, &usageError{text: "--" + name + " is a flag of plan", hint: "jailrun plan --" + name + " … -- " + w.args[0]}
+		}
 	}
 	// A preset is a set of defaults: whatever stands beside it wins, wherever.
 	if value, ok := w.last("preset"); ok {

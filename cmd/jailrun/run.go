@@ -158,7 +158,11 @@ func printPlan(say *console, asked *words) int {
 		}
 		var plan *sandbox.Plan
 		if plan, err = c.Plan(); err == nil {
-			err = plan.Print(os.Stdout, asked.has("show-secrets"))
+			if asked.has("picture") {
+				err = plan.Picture(os.Stdout)
+			} else {
+				err = plan.Print(os.Stdout, asked.has("show-secrets"))
+			}
 		}
 	}
 	if err != nil {
