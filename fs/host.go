@@ -43,13 +43,14 @@ var (
 	}
 	etcPrefixes = [...]string{"java", "python", "perl"}
 	// Entries that another advisory has each found to tell of other users'
-	// work or of the hardware. Those which only the host's root may read stay
+	// work or of the hardware; boot_id names this host to whoever compares. Those which only the host's root may read stay
 	// as they are: the job never is that.
 	masks = [...]string{
 		"acpi", "asound", "bus", "cmdline", "diskstats", "driver", "fs", "interrupts", "iomem", "ioports", "irq", "kallsyms",
 		"kcore", "key-users", "keys", "kpagecgroup", "kpagecount", "kpageflags", "latency_stats", "modules",
 		"mtrr", "sched_debug", "scsi", "slabinfo", "softirqs", "swaps", "sysrq-trigger", "timer_list", "timer_stats",
 		"partitions", "config.gz", "pressure", "tty", "version_signature", "vmallocinfo", "zoneinfo", "pagetypeinfo", "buddyinfo",
+		"sys/kernel/random/boot_id",
 	}
 )
 

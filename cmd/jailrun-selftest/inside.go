@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/cmd/jailrun-selftest/attack"
+)
+
+// inside does what this program is called for by itself, in a sandbox, and by
+// the tests: one attempt, a set of them each in a process of its own, one of
+// the noisy programs, or a report of the posture. None of it is for users.
+func inside(args []string) (code int, ok bool) {
+	if len(args) == 0 {
+		return 0, false
+	}
+	var err error
+	switch args[0] {
+	case "attack":
+		if len(args) != 2 {
+			return 2, true
+		}
+		err = attack.One(os.Stdout, args[1])
+	case "attacks":
+		err = each(args[1:])
+	case "abuse":
+		if len(args) < 2 {
+			return 2, true
+		}
+		err = attack.Abuse(args[1], args[2:])
+	case "posture":
+		err = attack.Posture(os.Stdout)
+	default:
+		return 0, false
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 3, true
+	}
+	return 0, true
+}
+
+// each makes all attempts, or those of which the control is this place.
+func each(where []string) error {
+	fits := func(attack.Attack) bool { return true }
+	var flags uintptr
+	if len(where) > 0 {
+		control, ok := map[string]attack.Control{"outside": attack.Outside, "namespace": attack.Namespace}[where[0]]
+		if !ok {
+			return errors.New("no such place: " + where[0])
+		}
+		fits = func(a attack.Attack) bool { return a.Control == control }
+		if control == attack.Namespace {
+			if err := ownProc(); err != nil {
+				return err
+			}
+			flags = unix.CLONE_NEWNS // what one mounts is not in the way of the next
+		}
+	}
+	return attack.Each(os.Stdout, attack.Names(fits), "attack", flags)
+}
+
+// ownProc shows the new namespaces in /proc.
+func ownProc() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return os.NewSyscallError("mount", err)
+	}
+	return os.NewSyscallError("mount proc", unix.Mount("proc", "/proc", "proc", 0, ""))
+}
