@@ -37,14 +37,14 @@ func (pl *Plan) appendExec(s *Spec, io jobIO) error {
 	if err != nil {
 		return err
 	}
-	add(prog.Chdir(pl.workdir(s)))
 	in := io.in
 	if in == 0 {
 		in = p.Slot("null")
 		add(openNull(in))
 	}
 	fds := pl.appendStreams(in, io)
-	add(passGate(), prog.KeepOnly(pl.keptForExec(fds)...))
+	add(passGate(), prog.KeepOnly(pl.keptForExec(fds)...),
+		prog.Chdir(pl.workdir(s)).Because("with no directory open: a link of the root's to /proc/self/fd would lead to it (CVE-2024-21626)"))
 	add(release...)
 	return nil
 }

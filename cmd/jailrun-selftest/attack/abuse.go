@@ -144,11 +144,10 @@ func takeMemory(args []string) error {
 		case "tmpfs":
 			err = os.WriteFile(filepath.Join("/dev/shm", strconv.Itoa(n)), make([]byte, chunk), 0o600)
 		case "unlinked":
-			var f *os.File
-			if f, err = os.OpenFile("/tmp/u", os.O_CREATE|os.O_RDWR|os.O_EXCL, 0o600); err == nil {
-				os.Remove("/tmp/u")
-				_, err = f.Write(make([]byte, chunk))
-				kept = append(kept, []byte(f.Name()))
+			var fd int
+			if fd, err = unix.Open("/tmp/u", unix.O_CREAT|unix.O_RDWR|unix.O_EXCL, 0o600); err == nil {
+				_ = unix.Unlink("/tmp/u")
+				_, err = unix.Write(fd, make([]byte, chunk))
 			}
 		default:
 			return fmt.Errorf("no kind %q", kind)
@@ -181,15 +180,14 @@ func oomPartly([]string) error {
 
 // fillDisk writes into every writable directory until there is no room, with
 // and without holes, and says how much went in.
-func fillDisk(args []string) error {
+func fillDisk([]string) error {
 	total := 0
 	block := bytes.Repeat([]byte{1}, 1<<20)
 	last := ""
 	for _, dir := range []string{"/tmp", "/var/tmp", "/dev/shm", "/home/job", "/"} {
 		f, err := os.OpenFile(filepath.Join(dir, "fill"), os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
-			last = outcome(err)
-			continue
+			continue // not the job's
 		}
 		_ = unix.Fallocate(int(f.Fd()), 0, 0, 1<<40)
 		_ = f.Truncate(1 << 62)
@@ -268,9 +266,9 @@ func burnInOrphans(args []string) error {
 	return nil
 }
 
-// crash ends by a signal that would dump core.
+// crash ends by a signal that would dump core; a Go program would catch it.
 func crash([]string) error {
-	return unix.Kill(os.Getpid(), unix.SIGSEGV)
+	return unix.Exec("/bin/sh", []string{"sh", "-c", "kill -SEGV $$"}, os.Environ())
 }
 
 // changeFlags changes what can be changed of the standard streams.
