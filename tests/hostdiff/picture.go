@@ -25,7 +25,7 @@ type Picture map[string]string
 func (a *Arena) Take(t testing.TB) Picture {
 	t.Helper()
 	p := Picture{}
-	p.processes(a)
+	p.processes()
 	p.mounts(t)
 	p.sockets()
 	p.ipc()
@@ -78,7 +78,7 @@ func Diff(before, after Picture) []string {
 
 // processes notes every live descendant of this process, and buries the dead
 // that have become its children.
-func (p Picture) processes(a *Arena) {
+func (p Picture) processes() {
 	parents, names := processTable()
 	for pid := range parents {
 		if descends(pid, parents) {

@@ -191,7 +191,7 @@ func fillDisk([]string) error {
 		}
 		_ = unix.Fallocate(int(f.Fd()), 0, 0, 1<<40)
 		_ = f.Truncate(1 << 62)
-		for n := 0; n < 4096; n++ {
+		for n := range 4096 {
 			w, err := f.WriteAt(block, int64(n)<<20)
 			total += w
 			if err != nil {
@@ -260,9 +260,7 @@ func burnInOrphans(args []string) error {
 			return err
 		}
 	}
-	select {
-	case <-time.After(time.Hour):
-	}
+	<-time.After(time.Hour)
 	return nil
 }
 

@@ -15,8 +15,10 @@ func deviceAttacks() []Attack {
 		{Row: "A20", Name: "mknod-other-null", Try: mknod(unix.S_IFCHR, 1, 3), Why: "needs CAP_MKNOD of the host", Twice: true},
 		{Row: "A94", Name: "open-terminal", Try: openDevice("/dev/tty"), Why: "the tests have no terminal", Twice: true},
 	}
-	for _, name := range []string{"mem", "kmem", "port", "kmsg", "sda", "vda", "loop-control", "loop0", "fuse", "net/tun", "kvm", "dri", "snd", "input", "console",
-		"tty0", "tty1", "ptmx", "pts/0", "pts/ptmx", "hugepages", "mqueue", "userfaultfd", "vhost-net", "vsock", "nvidia0", "btrfs-control", "autofs", "rfkill", "cpu/0/msr", "vfio/vfio", "uinput"} {
+	for _, name := range []string{
+		"mem", "kmem", "port", "kmsg", "sda", "vda", "loop-control", "loop0", "fuse", "net/tun", "kvm", "dri", "snd", "input", "console",
+		"tty0", "tty1", "ptmx", "pts/0", "pts/ptmx", "hugepages", "mqueue", "userfaultfd", "vhost-net", "vsock", "nvidia0", "btrfs-control", "autofs", "rfkill", "cpu/0/msr", "vfio/vfio", "uinput",
+	} {
 		list = append(list, Attack{Row: "A18", Name: "open-" + word(name), Try: openDevice("/dev/" + name), Why: "hosts differ in what they have; most is for root only", Twice: true})
 	}
 	for _, i := range []struct {

@@ -15,8 +15,10 @@ func kernelAttacks() []Attack {
 	const needsRoot = "needs root of the host"
 	bad := []unix.Errno{unix.EINVAL, unix.EFAULT, unix.E2BIG}
 	list := []Attack{
-		{Row: "A27", Name: "io-uring-setup", Try: rawFD(unix.SYS_IO_URING_SETUP, 8, words(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)), Control: Outside,
-			Absent: []unix.Errno{unix.ENOSYS, unix.EPERM}, Reached: []unix.Errno{unix.ENOMEM}},
+		{
+			Row: "A27", Name: "io-uring-setup", Try: rawFD(unix.SYS_IO_URING_SETUP, 8, words(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)), Control: Outside,
+			Absent: []unix.Errno{unix.ENOSYS, unix.EPERM}, Reached: []unix.Errno{unix.ENOMEM},
+		},
 		{Row: "A27", Name: "io-uring-enter", Try: call(unix.SYS_IO_URING_ENTER, all), Control: Outside, Reached: []unix.Errno{unix.EBADF}, Absent: []unix.Errno{unix.ENOSYS}},
 		{Row: "A27", Name: "io-uring-register", Try: call(unix.SYS_IO_URING_REGISTER, all), Control: Outside, Reached: append([]unix.Errno{unix.EBADF}, bad...), Absent: []unix.Errno{unix.ENOSYS}},
 

@@ -45,8 +45,10 @@ func mountAttacks() []Attack {
 			}
 			return unix.Mount("", "/tmp", "", unix.MS_SHARED, "")
 		}, Control: Namespace, Twice: true},
-		Attack{Row: "A73", Name: "mount-cgroup2", Try: func() error { return unix.Mount("none", "/tmp", "cgroup2", 0, "") }, Control: Namespace, Twice: true,
-			Absent: []unix.Errno{unix.EPERM, unix.EBUSY, unix.ENODEV}},
+		Attack{
+			Row: "A73", Name: "mount-cgroup2", Try: func() error { return unix.Mount("none", "/tmp", "cgroup2", 0, "") }, Control: Namespace, Twice: true,
+			Absent: []unix.Errno{unix.EPERM, unix.EBUSY, unix.ENODEV},
+		},
 		Attack{Row: "A73", Name: "make-cgroup", Try: func() error { return os.Mkdir("/sys/fs/cgroup/a", 0o755) }, Control: None, Why: "there is no cgroup file system to be seen"},
 	)
 }
@@ -115,9 +117,11 @@ func namespaceAttacks() []Attack {
 		{"cgroup", unix.CLONE_NEWCGROUP, true},
 		{"time", unix.CLONE_NEWTIME, false}, // for clone its bit is part of the exit signal
 	} {
-		list = append(list, Attack{Row: "A25", Name: "unshare-" + ns.name, Try: call(unix.SYS_UNSHARE, ns.flag), Control: Namespace, Twice: true,
+		list = append(list, Attack{
+			Row: "A25", Name: "unshare-" + ns.name, Try: call(unix.SYS_UNSHARE, ns.flag), Control: Namespace, Twice: true,
 			// A Go program has threads, for which the user namespace is refused at last.
-			Reached: []unix.Errno{unix.EINVAL}})
+			Reached: []unix.Errno{unix.EINVAL},
+		})
 		if ns.clone {
 			list = append(list, Attack{Row: "A25", Name: "clone-" + ns.name, Try: start(ns.flag), Control: Namespace, Twice: true})
 		}

@@ -143,7 +143,7 @@ func (p *posture) mounts() {
 // mountFlags keeps what protects; how access times are kept is the host's.
 func mountFlags(text string) string {
 	var keep []string
-	for _, f := range strings.Split(text, ",") {
+	for f := range strings.SplitSeq(text, ",") {
 		if !strings.Contains(f, "atime") {
 			keep = append(keep, f)
 		}

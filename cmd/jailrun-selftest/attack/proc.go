@@ -76,12 +76,30 @@ func procAttacks() []Attack {
 		list = append(list, a)
 	}
 	for _, w := range []struct{ path, text string }{
-		{"self/oom_score_adj", "999"}, {"self/coredump_filter", "0"}, {"self/mem", ""}, {"self/comm", "x"}, {"self/clear_refs", "1"},
-		{"self/autogroup", "19"}, {"self/timerslack_ns", "60000"}, {"self/uid_map", "0 0 1"}, {"self/gid_map", "0 0 1"}, {"self/setgroups", "allow"},
-		{"sys/user/max_user_namespaces", "9"}, {"sys/user/max_net_namespaces", "9"}, {"sys/user/max_inotify_instances", "9999"},
-		{"sys/kernel/core_pattern", ""}, {"sys/kernel/ns_last_pid", "77"}, {"sys/kernel/hostname", "x"}, {"sys/net/ipv4/ip_forward", "1"},
-		{"sys/kernel/shmall", "99999"}, {"sys/vm/drop_caches", ""}, {"sys/fs/mqueue/queues_max", "9999"}, {"sysrq-trigger", ""},
-		{"sys/kernel/modprobe", ""}, {"sys/kernel/yama/ptrace_scope", "0"}, {"sys/vm/overcommit_memory", ""},
+		{"self/oom_score_adj", "999"},
+		{"self/coredump_filter", "0"},
+		{"self/mem", ""},
+		{"self/comm", "x"},
+		{"self/clear_refs", "1"},
+		{"self/autogroup", "19"},
+		{"self/timerslack_ns", "60000"},
+		{"self/uid_map", "0 0 1"},
+		{"self/gid_map", "0 0 1"},
+		{"self/setgroups", "allow"},
+		{"sys/user/max_user_namespaces", "9"},
+		{"sys/user/max_net_namespaces", "9"},
+		{"sys/user/max_inotify_instances", "9999"},
+		{"sys/kernel/core_pattern", ""},
+		{"sys/kernel/ns_last_pid", "77"},
+		{"sys/kernel/hostname", "x"},
+		{"sys/net/ipv4/ip_forward", "1"},
+		{"sys/kernel/shmall", "99999"},
+		{"sys/vm/drop_caches", ""},
+		{"sys/fs/mqueue/queues_max", "9999"},
+		{"sysrq-trigger", ""},
+		{"sys/kernel/modprobe", ""},
+		{"sys/kernel/yama/ptrace_scope", "0"},
+		{"sys/vm/overcommit_memory", ""},
 	} {
 		a := Attack{Row: "A11", Name: "write-" + word(w.path), Try: write("/proc/"+w.path, w.text), Control: Namespace, Twice: true}
 		switch w.path {
