@@ -66,9 +66,11 @@ type errMissing string
 func (e errMissing) Error() string { return string(e) }
 
 // keyrings says whether the kernel has keyrings to share; an error means that
-// something else refused the question.
+// something else refused the question. It asks for the process's keyring: to
+// be asked for that of the session, the kernel makes two for the user, which
+// stay.
 func keyrings() (bool, error) {
-	_, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, false)
+	_, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_PROCESS_KEYRING, false)
 	switch err {
 	case nil, unix.ENOKEY, unix.EKEYREVOKED, unix.EKEYEXPIRED:
 		return true, nil

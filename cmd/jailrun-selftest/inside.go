@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -43,16 +44,20 @@ func inside(args []string) (code int, ok bool) {
 	return 0, true
 }
 
-// each makes all attempts, or those of which the control is this place.
+// each makes all attempts, those from a number on, or those of which the
+// control is this place.
 func each(where []string) error {
-	fits := func(attack.Attack) bool { return true }
+	names := attack.Names(func(attack.Attack) bool { return true })
 	var flags uintptr
 	if len(where) > 0 {
+		if first, err := strconv.Atoi(where[0]); err == nil && first >= 0 && first < len(names) {
+			return attack.Each(os.Stdout, names[first:], "attack", flags)
+		}
 		control, ok := map[string]attack.Control{"outside": attack.Outside, "namespace": attack.Namespace}[where[0]]
 		if !ok {
 			return errors.New("no such place: " + where[0])
 		}
-		fits = func(a attack.Attack) bool { return a.Control == control }
+		names = attack.Names(func(a attack.Attack) bool { return a.Control == control })
 		if control == attack.Namespace {
 			if err := ownProc(); err != nil {
 				return err
@@ -60,7 +65,7 @@ func each(where []string) error {
 			flags = unix.CLONE_NEWNS // what one mounts is not in the way of the next
 		}
 	}
-	return attack.Each(os.Stdout, attack.Names(fits), "attack", flags)
+	return attack.Each(os.Stdout, names, "attack", flags)
 }
 
 // ownProc shows the new namespaces in /proc.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -44,9 +45,18 @@ func TestRefused(t *testing.T) {
 	for _, profile := range profiles {
 		t.Run(profile, func(t *testing.T) {
 			hostdiff.Here.Each(t, func(t *testing.T, id hostdiff.Identity) {
-				run := hostdiff.Here.Run(t, id, []string{"--seccomp", profile}, "/attack", "attacks")
-				require.Equal(t, 0, run.Code, run.Stderr)
-				got := attack.Parse(run.Stdout)
+				if profile == "strict" && id != hostdiff.Self && !everything {
+					t.Skip("a hundred sandboxes, as each kill ends one; JAILRUN_TEST_ALL=1 makes them")
+				}
+				here := hostdiff.Here
+				before := here.Take(t)
+				got, err := attack.Complete(func(first int) (string, bool, error) {
+					run := here.Do(t, here.Jailrun(t.Context(), id, here.With([]string{"--seccomp", profile}, "/attack", "attacks", strconv.Itoa(first))...))
+					require.Contains(t, []int{0, 159}, run.Code, run.Stderr)
+					return run.Stdout, run.Code == 159, nil
+				})
+				require.NoError(t, err)
+				here.AssertSame(t, before)
 				require.Len(t, got, len(attack.All()))
 				for _, a := range attack.All() {
 					if !slices.Contains(a.Allowed, profile) {

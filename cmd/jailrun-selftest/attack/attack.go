@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -137,6 +138,28 @@ func apart(name, command string, flags uintptr) string {
 		return Killed
 	}
 	return "crashed: " + err.Error()
+}
+
+// Complete makes all attempts, in as many sandboxes as it takes: where the
+// filter kills, it ends the whole job. run makes a sandbox in which [Each] has
+// the attempts from number first on, and says whether the filter ended it.
+func Complete(run func(first int) (out string, killed bool, err error)) (map[string]string, error) {
+	all, got := All(), map[string]string{}
+	for first := 0; first < len(all); {
+		out, killed, err := run(first)
+		if err != nil {
+			return got, err
+		}
+		maps.Copy(got, Parse(out))
+		first += strings.Count(out, "\n")
+		if killed && first < len(all) {
+			got[all[first].Name] = Killed
+			first++
+		} else if first < len(all) {
+			return got, fmt.Errorf("it ended at %s: %s", all[first].Name, out)
+		}
+	}
+	return got, nil
 }
 
 // Parse reads what [Each] wrote.

@@ -71,7 +71,7 @@ func (p *posture) threads() {
 			name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
 			switch name {
 			case "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Seccomp_filters", "Uid", "Gid", "Groups", "Umask",
-				"SigBlk", "SigIgn", "THP_enabled":
+				"SigIgn", "THP_enabled": // not SigBlk: the Go runtime blocks all while it makes a thread
 				lines = append(lines, name+" "+strings.Join(strings.Fields(value), " "))
 			}
 		}
