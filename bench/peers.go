@@ -91,8 +91,8 @@ func field(ctx context.Context, dir string, s *shape) []*contender {
 		},
 		{
 			Name: nameNsjail, About: "nsjail with the same mounts, once", argv: s.nsjail(),
-			Isolates: []string{sevenNamespaces, sameRoot, noCaps, "eight rlimits"},
-			Lacks:    append([]string{procMasks, pidOne + " (the job is pid 1)"}, more...),
+			Isolates: []string{sevenNamespaces, sameRoot, procMasks, noCaps, "eight rlimits"},
+			Lacks:    append([]string{pidOne + " (the job is pid 1)"}, more...),
 		},
 		s.oci(ctx, nameCrun, filepath.Join(dir, "work", "crun")),
 		s.oci(ctx, nameRunc, filepath.Join(dir, "work", "runc")),
@@ -188,6 +188,18 @@ func (s *shape) nsjail() []string {
 	}
 	for _, d := range dirs {
 		args = append(args, "-T", d)
+	}
+	// Its own /proc comes before all other mounts and cannot be masked then.
+	args = append(args, "--disable_proc", "-m", "none:/proc:proc:")
+	for _, m := range s.masks {
+		if m.target == "/proc/mtrr" {
+			continue // nsjail opens what it covers for writing, which this one refuses
+		}
+		source := s.empty
+		if m.file {
+			source = "/dev/null"
+		}
+		args = append(args, "-R", source+":"+m.target)
 	}
 	return append(args, "--", job)
 }
