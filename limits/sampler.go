@@ -1,7 +1,9 @@
 package limits
 
 import (
+	"bytes"
 	"os"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -240,6 +242,24 @@ func (s *Sampler) readTimes(p *sampled) (moved bool, err error) {
 		own = 0 // ours; only what it has reaped is the job's
 	}
 	return p.account.read(own, time.Duration(stat.kids)*tick), nil
+}
+
+// StopPending reports whether SIGSTOP was sent to a process and has not reached
+// it yet: no thread of it has had its turn since.
+func (s *Sampler) StopPending(pid int) bool {
+	name := strconv.Itoa(pid)
+	status := procFile{"status", -1}
+	text, err := status.read(s.fd, name, make([]byte, 4096), false)
+	return err == nil && stopPending(text)
+}
+
+// stopPending reads /proc/PID/status: "ShdPnd:\t0000000000040000", a mask in
+// which signal 1 is the lowest bit.
+func stopPending(status []byte) bool {
+	_, rest, ok := bytes.Cut(status, []byte("\nShdPnd:\t"))
+	line, _, _ := bytes.Cut(rest, []byte{'\n'})
+	mask, err := strconv.ParseUint(string(line), 16, 64)
+	return ok && err == nil && mask&(1<<(unix.SIGSTOP-1)) != 0
 }
 
 // sum makes the sample of what is known.

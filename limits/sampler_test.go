@@ -311,3 +311,33 @@ func withComm(s procStat, text []byte) procStat {
 	}
 	return s
 }
+
+func TestStopPending(t *testing.T) {
+	for text, want := range map[string]bool{
+		"Name:\tx\nShdPnd:\t0000000000040000\nSigBlk:\t0\n": true,
+		"Name:\tx\nShdPnd:\t0000000000020000\n":             false,
+		"Name:\tx\nSigPnd:\t0000000000040000\n":             false,
+		"Name:\tx\nShdPnd:\tzzz\n":                          false,
+		"":                                                  false,
+	} {
+		assert.Equal(t, want, stopPending([]byte(text)), "%q", text)
+	}
+}
+
+func TestThrottleExcuses(t *testing.T) {
+	th := NewThrottle(200, 2)
+	now, used := time.Duration(0), time.Duration(0)
+	for !th.Resists() {
+		th.Step(now, used, 4)
+		now, used = now+10*time.Millisecond, used+20*time.Millisecond
+		require.Less(t, now, time.Second)
+	}
+	th.Excuse()
+	assert.False(t, th.Resists())
+	begin := now
+	for !th.Resists() {
+		th.Step(now, used, 4)
+		now, used = now+10*time.Millisecond, used+20*time.Millisecond
+		require.Less(t, now-begin, time.Second, "it is found out again")
+	}
+}

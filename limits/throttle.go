@@ -123,6 +123,10 @@ func (t *Throttle) watch() {
 	}
 }
 
+// Excuse takes back that the job resists: the stop has not arrived yet. What it
+// burns from the next step on counts again.
+func (t *Throttle) Excuse() { t.resists, t.marked = false, false }
+
 // Resists reports whether the job was seen running while it should stand
 // still: it has itself continued, by a timer or another process, and does not
 // obey. It burns more than its share, or the pause would have ended, and

@@ -22,7 +22,8 @@ type ending struct {
 
 // killPatience is how long init may take to end the job before it is killed
 // itself, which the kernel answers by killing all in its pid namespace.
-const killPatience = time.Second
+// On a busy machine a job of low priority takes a second to die.
+const killPatience = 3 * time.Second
 
 // lingerPatience is how long what the main process left behind may take to
 // die before init is killed. Init has no clock of its own; the loop looks at

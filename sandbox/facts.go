@@ -34,6 +34,7 @@ type facts struct {
 	timeNS    bool // the kernel has time namespaces
 
 	keys        bool // the kernel has keyrings
+	autogroup   bool // the kernel schedules each session as one task (sched(7))
 	keysErr     error
 	landlock    int // its ABI, 0 for none
 	landlockErr error
@@ -68,6 +69,7 @@ func survey(s *Spec) (*facts, error) {
 	}
 	f.timeNS = unix.Faccessat(unix.AT_FDCWD, "/proc/self/ns/time", unix.F_OK, 0) == nil
 	f.keys, f.keysErr = keyrings()
+	f.autogroup = unix.Faccessat(unix.AT_FDCWD, "/proc/self/autogroup", unix.F_OK, 0) == nil
 	f.landlock, f.landlockErr = landlockABI()
 	if s.Net == NetHost {
 		f.netFiles, err = hostNetFiles()

@@ -151,3 +151,26 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+// The watchdog's memory limit holds on a busy machine only if the job does not
+// outrun it.
+func TestPlanLowersAWatchedSession(t *testing.T) {
+	const file = "/proc/self/autogroup"
+	memory := Spec{Args: []string{"true"}, Limits: Limits{Memory: limits.GiB}}
+	for _, c := range []struct {
+		tier      Tier
+		spec      Spec
+		autogroup bool
+		want      bool
+	}{
+		{TierWatchdog, memory, true, true},
+		{TierWatchdog, memory, false, false},
+		{TierWatchdog, Spec{Args: []string{"true"}}, true, false},
+		{TierCgroup, memory, true, false},
+	} {
+		f := aHost(1000)
+		f.autogroup = c.autogroup
+		text := planText(t, c.spec, f, build{tier: c.tier, hasCgroup: c.tier == TierCgroup})
+		assert.Equal(t, c.want, strings.Contains(text, file), "%s", c.tier)
+	}
+}

@@ -17,6 +17,8 @@ type share struct {
 	loop    *limits.Throttle
 	begun   time.Duration
 	stopped bool
+	// stoppedAt is when the last stop was ordered.
+	stoppedAt time.Duration
 	// own are processes that the job itself had stopped before we did: they
 	// are not ours to continue. Only signals need this; a thawed group finds
 	// them as they were.
@@ -53,6 +55,9 @@ func (s *share) tick(now time.Duration) time.Duration {
 	if s.stopped && s.standsStill(&seen) {
 		s.loop.Landed(now)
 	}
+	if s.loop.Resists() && s.stillStopping(now, &seen) {
+		s.loop.Excuse()
+	}
 	switch {
 	case s.loop.Resists():
 		perMille := int64(s.watch.cpu) * int64(limits.OneCPU) / max(1, int64(now-s.begun))
@@ -78,6 +83,30 @@ func (s *share) standsStill(seen *limits.Sample) bool {
 	return true
 }
 
+// stopPatience is how long a stop may take to arrive on a busy machine.
+const stopPatience = 1500 * time.Millisecond
+
+// stillStopping tells a job that has not been stopped yet from one that goes on
+// in spite of it: the signal is still pending for a process whose turn has not
+// come (its other threads run on until then), or the group is not frozen yet.
+// A job that continues itself takes the signal off. It is believed for a while
+// only: a job could see to it that one of its processes never gets a turn.
+func (s *share) stillStopping(now time.Duration, seen *limits.Sample) bool {
+	if now-s.stoppedAt > stopPatience {
+		return false
+	}
+	if g := s.watch.run.group; g != nil {
+		frozen, err := g.Frozen()
+		return err == nil && !frozen
+	}
+	for _, p := range seen.Processes {
+		if p.State != 'T' && p.State != 't' && p.State != 'Z' && s.watch.sampler.StopPending(p.PID) {
+			return true
+		}
+	}
+	return false
+}
+
 // set stops or continues the job.
 func (s *share) set(stop bool, seen *limits.Sample) {
 	r := s.watch.run
@@ -87,6 +116,9 @@ func (s *share) set(stop bool, seen *limits.Sample) {
 		return // a moment ago
 	}
 	s.stopped, r.hold.throttled = stop, stop
+	if stop {
+		s.stoppedAt = limits.Now()
+	}
 	if r.group != nil {
 		if err := r.group.Freeze(stop); err != nil {
 			s.watch.failed(err)

@@ -41,6 +41,29 @@ static int daemons_and_exit(int n)
 	return 0;
 }
 
+static int burn_ms;
+
+static void burn_and_end(void)
+{
+	while (cpu_seconds() < burn_ms / 1000.0)
+		;
+	_exit(0);
+}
+
+/* Four daemons burn n ms each, and a pipe tells when the last has ended. */
+static int daemons_burn(int n)
+{
+	int end[2], i;
+	char c;
+	burn_ms = n;
+	if (pipe(end))
+		fail();
+	for (i = 0; i < 4; i++)
+		daemonise(burn_and_end);
+	close(end[1]);
+	return (int)read(end[0], &c, 1);
+}
+
 /* Burns in children that nobody waits for. */
 static int unwaited(int n)
 {
@@ -139,6 +162,7 @@ static int resist(int n)
 
 const struct program clocks[] = {
 	{ "spin", spinner }, { "threads", threads }, { "daemons", daemons },
+	{ "daemons-burn", daemons_burn },
 	{ "daemons-and-exit", daemons_and_exit }, { "unwaited", unwaited },
 	{ "catches-xcpu", catches_xcpu }, { "burn", burn }, { "sleep", sleeper }, { "stop", stop },
 	{ "deadlock", deadlock }, { "vfork-pauses", vfork_pauses }, { "deaf", deaf },
