@@ -4,12 +4,14 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // FuzzUnpack: whatever a tar says, nothing but the tree is touched, and the
@@ -41,7 +43,9 @@ func FuzzUnpack(f *testing.F) {
 				u.tree.nextLayer()
 				_ = u.unpack(t.Context(), bytes.NewReader(b))
 			}
-			require.NoError(t, u.tree.finish())
+			if err := u.tree.finish(); !errors.Is(err, unix.ENOTSUP) { // a tmpfs before Linux 6.6
+				require.NoError(t, err)
+			}
 		}
 		names, err := os.ReadDir(dir)
 		require.NoError(t, err)

@@ -36,7 +36,7 @@ func stateFor(t *testing.T) *Store {
 }
 
 // hostDirs makes a layer that shows the host's programs, once they are bound.
-func hostDirs(t *testing.T, more ...entry) []byte {
+func hostDirs(t testing.TB, more ...entry) []byte {
 	entries := []entry{directory("usr")}
 	for _, d := range [...]string{"bin", "lib", "lib64"} {
 		if to, err := os.Readlink("/" + d); err == nil {

@@ -33,6 +33,7 @@ func packages() []entry {
 		{"./sandbox/prog", kernels},
 		{"./sandbox/seccomp", kernels},
 		{"./sandbox", every},
+		{"./fs/image", []string{vm.UML}},
 		{"./cmd/jailrun", every},
 		{"./tests/corpus", every},
 	}
