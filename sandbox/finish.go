@@ -19,7 +19,7 @@ var Version = "devel"
 // writer that takes none. Nothing of the job is left when it returns. The error
 // is nil whatever the job did. It is an *[Error] when jailrun failed, and the
 // Result's verdict is then error; or one of the stage "output" when a writer of
-// the caller's failed, or "files" when the job exited with 0 and what was to be
+// the caller's failed, or "collect" when the job exited with 0 and what was to be
 // collected could not be; the Result is then that of the job. The Result is
 // never nil.
 func (c *Cmd) Wait() (*Result, error) {
@@ -90,7 +90,7 @@ func wrapLost(err error) error {
 	if err == nil {
 		return nil
 	}
-	return wrap("files", err)
+	return wrap("collect", err)
 }
 
 // outputError is what the caller's first writer to fail said, or nil.

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/fs"
+	"github.com/jailrun/jailrun/fs/transfer"
 	"github.com/jailrun/jailrun/idmap"
 	"github.com/jailrun/jailrun/limits"
 	"github.com/jailrun/jailrun/userns"
@@ -152,6 +153,11 @@ func hintRows() []hintRow {
 		{stage: "exec", op: "execve", errno: on(unix.ELOOP), text: "too many symbolic links or interpreters lead to the program: name it directly"},
 		{stage: "exec", op: "execve", errno: on(unix.ENOMEM), text: "the program does not fit: raise --mem or --as"},
 		{stage: "exec", op: "execve", errno: on(unix.EAGAIN), text: "the job's user has too many tasks: raise --pids"},
+
+		// The caller's and the job's files.
+		{is: transfer.ErrTooLarge, text: "copies are together at most --disk, by apparent size: raise it"},
+		{is: transfer.ErrTooMany, text: "copies have together at most --inodes entries: raise it"},
+		{stage: "collect", op: "open", errno: on(unix.ENOENT), text: "the job did not leave it there: relative names lie in /work, and --cwd none has none"},
 
 		// What can run out anywhere.
 		{errno: on(unix.EMFILE), text: "jailrun has no descriptors left: raise the caller's RLIMIT_NOFILE (ulimit -n)"},

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/fs"
+	"github.com/jailrun/jailrun/fs/transfer"
 	"github.com/jailrun/jailrun/idmap"
 	"github.com/jailrun/jailrun/limits"
 	"github.com/jailrun/jailrun/sandbox/prog"
@@ -125,6 +126,9 @@ var hintCases = []struct {
 	{"exec EACCES", "exec", &Error{Op: "execve", Path: "/x", Errno: unix.EACCES}, nil, "noexec"},
 	{"exec ENOEXEC", "exec", &Error{Op: "execve", Path: "/x", Errno: unix.ENOEXEC}, nil, "another architecture"},
 	{"exec E2BIG", "exec", &Error{Op: "execve", Path: "/x", Errno: unix.E2BIG}, nil, "128 KiB"},
+	{"copy too large", "collect", fmt.Errorf("copy /work/x: %w", transfer.ErrTooLarge), nil, "at most --disk"},
+	{"copy of too many", "files", fmt.Errorf("copy in: %w", transfer.ErrTooMany), nil, "at most --inodes"},
+	{"copy of nothing", "collect", &os.PathError{Op: "open", Path: "/work/x", Err: unix.ENOENT}, nil, "did not leave it there"},
 	{"exec ETXTBSY", "exec", &Error{Op: "execve", Path: "/x", Errno: unix.ETXTBSY}, nil, "open for writing"},
 	{"exec ELOOP", "exec", &Error{Op: "execve", Path: "/x", Errno: unix.ELOOP}, nil, "too many symbolic links"},
 	{"exec ENOMEM", "exec", &Error{Op: "execve", Path: "/x", Errno: unix.ENOMEM}, nil, "raise --mem or --as"},

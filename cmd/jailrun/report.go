@@ -21,7 +21,11 @@ func sayError(say *console, err error) {
 	case errors.As(err, &field) && field.Field == "command":
 		say.error(field.Err.Error(), "")
 	case errors.As(err, &field):
-		say.error("--"+field.Error(), "")
+		hint := ""
+		if errors.As(err, &failure) {
+			hint = failure.Hint
+		}
+		say.error("--"+field.Error(), hint)
 	case errors.As(err, &failure):
 		say.error(failure.Error(), failure.Hint)
 	default:
@@ -37,7 +41,12 @@ func sayOutcome(say *console, r *sandbox.Result, asked *words) {
 	if text := weaklyHeld(r); text != "" {
 		say.note("watchdog tier: " + text + " (jailrun doctor says why, --require cgroup refuses it)")
 	}
-	if n := r.Discarded; n != nil && *n > 0 && !asked.has("cwd") {
+	for i := range r.Collected {
+		if c := &r.Collected[i]; c.Skipped > 0 {
+			say.note(skippedText(c))
+		}
+	}
+	if n := r.Discarded; n != nil && *n > 0 && !asked.has("cwd") && !asked.has("copy-out") {
 		say.note(filesWere(*n) + " (keep them: --cwd rw, or --copy-out)")
 	}
 	if r.Repeat != nil {
@@ -95,6 +104,17 @@ func filesWere(n int) string {
 		return strconv.Itoa(bound) + " or more files written under . were discarded"
 	}
 	return strconv.Itoa(n) + " files written under . were discarded"
+}
+
+// skippedText tells what a copy has left out.
+func skippedText(c *sandbox.Collected) string {
+	text := "--" + c.What + " " + quote(c.Target) + " left out " + strconv.Itoa(c.Skipped)
+	if c.Skipped == 1 {
+		text += " entry"
+	} else {
+		text += " entries"
+	}
+	return text + ": " + strings.Join(c.Why[:min(len(c.Why), 3)], ", ")
 }
 
 // verdictText is the verdict and its evidence: a word for scripts, then words
