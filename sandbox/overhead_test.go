@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -54,6 +55,19 @@ func init() {
 			}
 			fmt.Fprintln(os.Stderr, x)
 		})
+	}
+	jobs["denied"] = func([]string) { // the fastest of each, in nanoseconds
+		fastest := func(f func()) time.Duration {
+			least := time.Hour
+			for range 500 {
+				begin := time.Now()
+				f()
+				least = min(least, time.Since(begin))
+			}
+			return least
+		}
+		fmt.Println(fastest(func() { _ = unix.Mount("", "/", "", 0, "") }).Nanoseconds(),
+			fastest(func() { _, _, _ = unix.Syscall(unix.SYS_IO_URING_SETUP, 0, 0, 0) }).Nanoseconds())
 	}
 	jobs["repeats"] = func(args []string) { // N times a command
 		n, _ := strconv.Atoi(args[0])
@@ -134,5 +148,35 @@ func BenchmarkOverhead(b *testing.B) {
 			b.ReportMetric(fastest[w][1+p]/fastest[w][0], name+"-"+names[p]+"/outside")
 		}
 	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkDenied compares a denied call that is named with one that the
+// filter answers alone: fastest of the rounds, by the wall clock, because the
+// runner's answer is part of it.
+func BenchmarkDenied(b *testing.B) {
+	helper := copyHelper(b)
+	named, plain := 0.0, 0.0
+	least := func(to *float64, text string) {
+		n, err := strconv.ParseFloat(text, 64)
+		require.NoError(b, err)
+		if *to == 0 || n < *to {
+			*to = n
+		}
+	}
+	for range b.N {
+		c := asJob(helper, "denied")
+		var out bytes.Buffer
+		c.Stdout, c.Stderr = &out, &out
+		res, err := c.Run(b.Context())
+		require.NoError(b, err)
+		require.Len(b, res.Denied, 1, out.String())
+		words := strings.Fields(out.String())
+		require.Len(b, words, 2)
+		least(&named, words[0])
+		least(&plain, words[1])
+	}
+	b.ReportMetric(named/1e3, "µs/named")
+	b.ReportMetric(plain/1e3, "µs/unnamed")
 	b.ReportMetric(0, "ns/op")
 }

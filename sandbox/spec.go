@@ -83,7 +83,8 @@ type Spec struct {
 	// which needs UnsafeNoSeccomp. "" means default.
 	Seccomp string
 	// Filter, if set, is a profile of the caller's own as [LoadProfile] returns
-	// it, and Seccomp the name by which results call it.
+	// it, and Seccomp the name by which results call it. One that lets calls of
+	// another ABI or of later kernels pass is refused.
 	Filter *Filter
 	// RecordCalls lists every system call in Result.Calls. Each then takes
 	// microseconds more; the filter answers as it does without.
