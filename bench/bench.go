@@ -51,7 +51,7 @@ func Start(ctx context.Context, o Options) (r *Report, err error) {
 	again.Stderr = o.Progress
 	out, err := again.Output()
 	if err != nil {
-		return nil, fmt.Errorf("the unprivileged part: %w", err)
+		return nil, fmt.Errorf("the unprivileged part, which has said why: %w", err)
 	}
 	r = &Report{}
 	return r, json.Unmarshal(out, r)
@@ -78,9 +78,7 @@ func Child(ctx context.Context, args []string) error {
 
 // start measures, in the directory that workshop has made.
 func start(ctx context.Context, dir string, rounds int, only string) (*Report, error) {
-	list, missing, err := contenders(ctx, dir, func(name string) bool {
-		return only == "" || name == nameJailrun || strings.Contains(","+only+",", ","+name+",")
-	})
+	list, missing, err := contenders(ctx, dir, only)
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,8 @@ func gather(ctx context.Context, o Options, dir string) error {
 	}
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, emptyGo), source)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	return output(build)
+	_ = output(build) // where it cannot be built it does not take part
+	return nil
 }
 
 // emptyGo is the file of the empty Go program.

@@ -2,8 +2,11 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/jailrun/jailrun/sandbox"
 	"github.com/jailrun/jailrun/sandbox/prog"
@@ -44,7 +47,11 @@ const (
 
 // contenders lists those that are asked for and work here, and the others with
 // the reason.
-func contenders(ctx context.Context, dir string, asked func(name string) bool) (list []*contender, missing []Missing, err error) {
+func contenders(ctx context.Context, dir, only string) (list []*contender, missing []Missing, err error) {
+	asked := map[string]bool{nameJailrun: true}
+	for name := range strings.SplitSeq(only, ",") {
+		asked[name] = true
+	}
 	work, err := os.Getwd()
 	if err != nil {
 		return nil, nil, err
@@ -53,8 +60,10 @@ func contenders(ctx context.Context, dir string, asked func(name string) bool) (
 	if err != nil {
 		return nil, nil, err
 	}
+	var names []string
 	for _, c := range field(ctx, dir, s) {
-		if !asked(c.Name) {
+		names = append(names, c.Name)
+		if only != "" && !asked[c.Name] {
 			continue
 		}
 		if err := c.works(ctx); err != nil {
@@ -68,6 +77,11 @@ func contenders(ctx context.Context, dir string, asked func(name string) bool) (
 			c.Version = version(ctx, c.path)
 		}
 		list = append(list, c)
+	}
+	for name := range strings.SplitSeq(only, ",") {
+		if only != "" && !slices.Contains(names, name) {
+			return nil, nil, fmt.Errorf("--only %q: unknown, want some of %s", name, strings.Join(names, ","))
+		}
 	}
 	return list, missing, nil
 }
