@@ -35,7 +35,8 @@ func packages() []entry {
 		{"./sandbox", every},
 		{"./fs/image", []string{vm.UML}},
 		{"./cmd/jailrun", every},
-		{"./tests/corpus", every},
+		// The kernel's tier, as in lane uml, whose time is the longer.
+		{"./tests/corpus", []string{vm.Systemd, vm.QEMU}},
 	}
 }
 
