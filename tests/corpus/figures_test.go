@@ -17,7 +17,9 @@ import (
 // ns/op, which means nothing here; run them one at a time on a quiet machine:
 //
 //	go test ./tests/corpus -run '^$' -bench Lateness -benchtime 200x
-//	go run ./tests/lanes -pkg tests/corpus -bench . uml
+//
+// In a machine the compiled tests run with the compiled C programs, hostile,
+// beside them: go run ./tests/vm/run --ro DIR -- DIR/corpus.test -test.bench .
 
 // launch runs a program once and returns its result.
 func launch(b *testing.B, want sandbox.Verdict, argv []string, limit func(*sandbox.Limits)) *sandbox.Result {
