@@ -43,9 +43,6 @@ func (r *runner) run(job, cpu int, sources map[jobspec.Output]string) (*Record, 
 		res, err = a.single()
 	}
 	a.entry.End = time.Now()
-	if err == nil && a.entry.Code != "" {
-		a.entry.Replay, err = a.replay()
-	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", a.job.ID, err)
 	}

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/jailrun/jailrun/jobspec"
 	"github.com/jailrun/jailrun/sandbox"
@@ -27,17 +26,14 @@ type Replay struct {
 	Root    string                    `json:"root"`              // of the times of the root's directories of programs
 }
 
-// hashes remembers the hash of a host's file, by name.
+// hashes remembers the hash of a host's file, by name. The loop alone uses it.
 type hashes struct {
-	mu    sync.Mutex
 	known map[string]string
 	root  map[string]string
 }
 
 // of hashes a regular file of the host's, "" if it cannot.
 func (h *hashes) of(name string) string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	if sum, ok := h.known[name]; ok {
 		return sum
 	}
@@ -57,8 +53,6 @@ func (h *hashes) of(name string) string {
 
 // identity is rootIdentity, hashed, once for each root.
 func (h *hashes) identity(root string) string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	if h.root[root] == "" {
 		sum := sha256.Sum256([]byte(rootIdentity(root)))
 		h.root[root] = hex.EncodeToString(sum[:])
@@ -66,48 +60,50 @@ func (h *hashes) identity(root string) string {
 	return h.root[root]
 }
 
-// replay describes the run that an attempt is.
-func (a *attempt) replay() (*Replay, error) {
-	job, err := a.job.Fields()
+// replay describes a run.
+func (r *runner) replay(job int) (*Replay, error) {
+	j := r.o.Batch.Jobs[job]
+	fields, err := j.Fields()
 	if err != nil {
 		return nil, err
 	}
-	spec, err := a.job.Spec(a.o.Load)
+	spec, err := j.Spec(r.o.Load)
 	if err != nil {
 		return nil, err
 	}
-	r := &Replay{Job: job, Inputs: a.sources, Root: a.hashes.identity(spec.Rootfs)}
-	r.Stdin, r.Answer = a.digests.files[a.job.Stdin], a.digests.files[a.job.Answer]
-	if a.job.Interact == nil {
-		r.Program = a.programHash(&spec)
+	sources := r.sources(j)
+	p := &Replay{Job: fields, Inputs: sources, Root: r.hashes.identity(spec.Rootfs)}
+	p.Stdin, p.Answer = r.digests.files[j.Stdin], r.digests.files[j.Answer]
+	if j.Interact == nil {
+		p.Program = r.programHash(j, &spec, sources)
 	}
-	return r, nil
+	return p, nil
 }
 
 // programHash hashes the file that is executed, where it is a file of the
 // host's or an input; "" for others.
-func (a *attempt) programHash(s *sandbox.Spec) string {
+func (r *runner) programHash(j *jobspec.Instance, s *sandbox.Spec, sources map[jobspec.Output]string) string {
 	name := s.Args[0]
 	if strings.Contains(name, "/") {
-		place := a.job.Place(name)
-		for target, o := range a.job.Inputs {
-			if a.job.Place(target) == place {
-				return a.sources[o]
+		place := j.Place(name)
+		for target, o := range j.Inputs {
+			if j.Place(target) == place {
+				return sources[o]
 			}
 		}
 		if rest, ok := strings.CutPrefix(place, sandbox.WorkDir+"/"); ok && s.CWD != sandbox.CWDNone {
-			return a.hashes.of(filepath.Join(s.Dir, rest))
+			return r.hashes.of(filepath.Join(s.Dir, rest))
 		}
 		if !filepath.IsAbs(name) || s.Rootfs != "" && s.Rootfs != "host" {
 			return ""
 		}
-		return a.hashes.of(name)
+		return r.hashes.of(name)
 	}
 	if s.Rootfs != "" && s.Rootfs != "host" {
 		return ""
 	}
 	for _, dir := range [...]string{"/usr/local/bin", "/usr/bin", "/bin"} {
-		if sum := a.hashes.of(filepath.Join(dir, name)); sum != "" {
+		if sum := r.hashes.of(filepath.Join(dir, name)); sum != "" {
 			return sum
 		}
 	}

@@ -200,13 +200,7 @@ func Claim(j *jobspec.Instance) schedule.Claim {
 func (r *runner) loop() {
 	drain, canceled := r.o.Drain, r.ctx.Done()
 	for {
-		for !r.sum.Drained && r.failure == nil {
-			job, cpu, ok := r.queue.Next()
-			if !ok {
-				break
-			}
-			r.start(job, cpu)
-		}
+		r.startReady()
 		if r.running == 0 {
 			return
 		}
@@ -218,6 +212,17 @@ func (r *runner) loop() {
 		case <-canceled:
 			r.sum.Drained, canceled = true, nil // the launches end by themselves
 		}
+	}
+}
+
+// startReady starts what is ready and fits.
+func (r *runner) startReady() {
+	for !r.sum.Drained && r.failure == nil {
+		job, cpu, ok := r.queue.Next()
+		if !ok {
+			return
+		}
+		r.start(job, cpu)
 	}
 }
 
@@ -251,16 +256,26 @@ func (r *runner) sources(j *jobspec.Instance) map[jobspec.Output]string {
 	return all
 }
 
-// finish takes a record into the journal and settles what hangs on it.
+// finish takes a record into the journal and settles what hangs on it. Where
+// nothing does, another job starts before that: its launch and the writing go
+// side by side.
 func (r *runner) finish(f finished) {
 	r.running--
 	r.queue.Done(f.job)
+	if f.err == nil && len(r.wanted[f.job]) == 0 && r.o.Batch.Jobs[f.job].StopOn != "failure" {
+		r.startReady()
+	}
 	switch {
 	case f.err != nil:
 		r.fail(f.err)
 	case f.record.Entry.Code == "":
 		r.state[f.job] = waiting // canceled: it did not run
 	default:
+		var err error
+		if f.record.Entry.Replay, err = r.replay(f.job); err != nil {
+			r.fail(err)
+			return
+		}
 		r.keep(f.record)
 		r.settle(f.job, f.record)
 	}
