@@ -14,7 +14,7 @@ type Job struct {
 	Matrix   Matrix              `yaml:"matrix" doc:"one job for each combination of values; ${matrix.NAME} is the value"`
 	Exclude  []map[string]string `yaml:"exclude" doc:"combinations of the matrix that are left out"`
 	Foreach  *Foreach            `yaml:"foreach" doc:"one job for each test case: a glob of inputs, a directory of pairs or a list; ${case.name} is its name"`
-	StopOn   StopOn              `yaml:"stop-on" doc:"failure: after the first case or combination that does not pass, the others that have not started are skipped (default never)"`
+	StopOn   StopOn              `yaml:"stop-on" doc:"failure: after a case that does not pass, the other cases of the same combination that have not started are skipped; without cases the other combinations (default never)"`
 	Retry    *Retries            `yaml:"retry" doc:"further attempts if jailrun itself failed (verdicts error and killed), never for what the program did (default 0)"`
 	Pin      *bool               `yaml:"pin" doc:"give the job a CPU of its own while it runs, for stable times"`
 

@@ -62,7 +62,7 @@ func open(o *options, dir string) (*workplace, error) {
 		return nil, err
 	}
 	return &workplace{options: o, dir: real, root: root, load: jobspec.Options{
-		FS: beneath{root}, Vars: o.vars, Host: &host{real, o.allow},
+		FS: beneath{root}, Vars: o.vars, Host: &host{base: real, allow: o.allow},
 	}}, nil
 }
 

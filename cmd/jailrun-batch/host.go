@@ -5,7 +5,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,9 +43,21 @@ func (b beneath) Open(name string) (fs.File, error) {
 type host struct {
 	base  string
 	allow allowed
+	known sync.Map // name → real path, as long as no job may write anywhere
 }
 
 func (h *host) Resolve(name string, write bool) (string, error) {
+	if real, ok := h.known.Load(name); ok && !write {
+		return real.(string), nil
+	}
+	real, err := h.resolve(name, write)
+	if err == nil && !slices.ContainsFunc(h.allow, func(a allowedDir) bool { return a.write }) {
+		h.known.Store(name, real)
+	}
+	return real, err
+}
+
+func (h *host) resolve(name string, write bool) (string, error) {
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(h.base, name)
 	}

@@ -27,8 +27,9 @@ const (
 	mostPools    = 4
 )
 
-// newLauncher looks at the jobs to come.
-func newLauncher(b *jobspec.Batch, o *Options) *launcher {
+// newLauncher looks at the jobs that are still to run. Jobs of one family are
+// taken to be of one shape: one that is not is launched cold.
+func newLauncher(b *jobspec.Batch, o *Options, state []state) *launcher {
 	l := &launcher{evacuate: o.Evacuate, pools: map[[32]byte]*sandbox.Pool{}}
 	for _, j := range b.Jobs {
 		if j.Pin != nil && *j.Pin {
@@ -39,20 +40,25 @@ func newLauncher(b *jobspec.Batch, o *Options) *launcher {
 	if o.Cold {
 		return l
 	}
-	counts := map[[32]byte]int{}
-	for _, j := range b.Jobs {
-		if j.Interact != nil || j.Pin != nil && *j.Pin {
+	first, counts := map[string]*jobspec.Instance{}, map[string]int{}
+	for i, j := range b.Jobs {
+		if state[i] != waiting || j.Interact != nil || j.Pin != nil && *j.Pin || len(j.Inputs)+len(j.Outputs) > 0 {
 			continue
 		}
-		spec, err := j.Spec(o.Load)
+		if counts[j.Family]++; counts[j.Family] == 1 {
+			first[j.Family] = j
+		}
+	}
+	for family, n := range counts {
+		if n < leastForPool || len(l.pools) == mostPools {
+			continue
+		}
+		spec, err := first[family].Spec(o.Load)
 		if err != nil {
 			continue // told when it is launched
 		}
-		key := shape(spec)
-		if counts[key]++; counts[key] == leastForPool && len(l.pools) < mostPools {
-			if p, err := sandbox.NewPool(spec, sandbox.PoolOptions{Evacuate: o.Evacuate}); err == nil {
-				l.pools[key] = p // without one the launch itself tells what is wrong
-			}
+		if p, err := sandbox.NewPool(spec, sandbox.PoolOptions{Evacuate: o.Evacuate}); err == nil {
+			l.pools[shape(spec)] = p // without one the launch itself tells what is wrong
 		}
 	}
 	return l

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/jailrun/jailrun/jobspec"
@@ -66,7 +68,7 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	r := &runner{o: &o, ctx: ctx, sum: &Summary{Outcomes: make([]Outcome, len(o.Batch.Jobs)), Start: time.Now()}}
 	err := r.prepare()
 	if err == nil {
-		r.launcher = newLauncher(o.Batch, &o)
+		r.launcher = newLauncher(o.Batch, &o, r.state)
 		r.loop()
 		err = errors.Join(r.failure, r.launcher.close())
 	}
@@ -93,7 +95,7 @@ type runner struct {
 	wanted  [][]int32 // jobs that wait for it, by job
 	state   []state
 	left    map[string]map[string]string // outputs by id of the job
-	failed  map[string]bool              // families that stop
+	failed  map[string]bool              // families, or combinations of them, that stop
 	running int
 	shown   int // outcomes with output
 	done    chan finished
@@ -333,12 +335,25 @@ func (r *runner) settle(job int, record *Record) {
 			r.queue.Ready(int(w))
 		}
 	}
-	if !record.Entry.Passed && j.StopOn == "failure" && !r.failed[j.Family] {
-		r.failed[j.Family] = true
-		for i, o := range r.o.Batch.Jobs {
-			if o.Family == j.Family {
-				r.skip(i, record)
-			}
+	if !record.Entry.Passed && j.StopOn == "failure" {
+		r.stop(j, record)
+	}
+}
+
+// stop skips what is left beside a job that did not pass: the other cases of
+// the same combination, or without cases the other combinations.
+func (r *runner) stop(j *jobspec.Instance, record *Record) {
+	key := j.Family
+	if j.Case != "" {
+		key = strings.TrimSuffix(j.ID, j.Case)
+	}
+	if r.failed[key] {
+		return
+	}
+	r.failed[key] = true
+	for i, o := range r.o.Batch.Jobs {
+		if o.Family == j.Family && (j.Case == "" || maps.Equal(o.Axes, j.Axes)) {
+			r.skip(i, record)
 		}
 	}
 }

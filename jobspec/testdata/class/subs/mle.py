@@ -1,0 +1,2 @@
+a = bytearray(1 << 30)
+print(len(a))
