@@ -22,21 +22,21 @@ func (a *attempt) cacheKey() string {
 		return ""
 	}
 	h := sha256.New()
-	writeText(h, "jailrun step 1\x00"+sandbox.Version+"\x00")
+	fmt.Fprintf(h, "jailrun step 1\x00%s\x00", sandbox.Version)
 	spec, err := j.Spec(a.o.Load)
 	if err != nil {
 		return "" // told by the launch
 	}
 	root := spec.Rootfs
 	spec.Dir = "" // not seen
-	hashValue(h, reflect.ValueOf(&spec).Elem())
+	h.Write(appendValue(nil, reflect.ValueOf(&spec).Elem()))
 	fields := struct {
 		Outputs        map[string]string
 		Stdout, Stderr string
 		Input          *string
 		Stdin          string
 	}{j.Outputs, j.Stdout, j.Stderr, j.Input, j.Stdin}
-	hashValue(h, reflect.ValueOf(&fields).Elem())
+	h.Write(appendValue(nil, reflect.ValueOf(&fields).Elem()))
 	if j.Stdin != "" && j.Stdin != "null" {
 		f, err := a.open(j.Stdin)
 		if err != nil {

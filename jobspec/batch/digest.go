@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"hash"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -27,6 +27,7 @@ type digester struct {
 	options jobspec.Options
 	files   map[string]string // hash by name
 	done    []string
+	buf     []byte
 }
 
 func newDigester(b *jobspec.Batch, o jobspec.Options) *digester {
@@ -40,40 +41,41 @@ func (d *digester) of(i int) (string, error) {
 		return d.done[i], nil
 	}
 	j := d.batch.Jobs[i]
-	h := sha256.New()
-	writeText(h, "jailrun job 1\x00"+j.ID+"\x00")
+	needs := slices.Clone(j.Needs)
+	slices.Sort(needs)
+	for _, n := range needs { // before the buffer is ours
+		if _, err := d.of(n); err != nil {
+			return "", err
+		}
+	}
+	d.buf = append(append(append(d.buf[:0], "jailrun job 1\x00"...), j.ID...), 0)
 	spec, err := j.Spec(d.options)
 	if err != nil {
 		return "", err
 	}
-	hashValue(h, reflect.ValueOf(&spec).Elem())
+	d.buf = appendValue(d.buf, reflect.ValueOf(&spec).Elem())
 	fields := j.Job
 	fields.Priority, fields.Description, fields.StopOn, fields.Retry = nil, "", "", nil // change nothing of what the job does
-	hashValue(h, reflect.ValueOf(&fields).Elem())
+	d.buf = appendValue(d.buf, reflect.ValueOf(&fields).Elem())
 	for _, name := range [...]string{j.Stdin, j.Answer} {
 		sum, err := d.file(name)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", j.ID, err)
 		}
-		writeText(h, sum)
+		d.buf = append(d.buf, sum...)
 	}
 	for _, c := range spec.CopyIn {
 		sum, err := d.tree(c.Source)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", j.ID, err)
 		}
-		writeText(h, sum)
+		d.buf = append(d.buf, sum...)
 	}
-	needs := slices.Clone(j.Needs)
-	slices.Sort(needs)
 	for _, n := range needs {
-		sum, err := d.of(n)
-		if err != nil {
-			return "", err
-		}
-		writeText(h, sum)
+		d.buf = append(d.buf, d.done[n]...)
 	}
-	d.done[i] = hex.EncodeToString(h.Sum(nil)[:16])
+	sum := sha256.Sum256(d.buf)
+	d.done[i] = hex.EncodeToString(sum[:16])
 	return d.done[i], nil
 }
 
@@ -131,49 +133,40 @@ func (d *digester) tree(name string) (string, error) {
 	return d.files["copy "+name], nil
 }
 
-// writeText cannot fail: a hash takes everything.
-func writeText(h hash.Hash, s string) { _, _ = io.WriteString(h, s) }
-
-// hashValue hashes what is not zero of plain data, with the place of each.
+// appendValue appends what is not zero of plain data, with the place of each.
 // encoding/json does the same at ten times the cost, which a resumed batch of
 // ten thousand jobs pays at its start.
-func hashValue(h hash.Hash, v reflect.Value) {
-	var number [9]byte
-	number[0] = byte(v.Kind())
-	put := func(n uint64) {
-		binary.LittleEndian.PutUint64(number[1:], n)
-		h.Write(number[:])
-	}
+func appendValue(b []byte, v reflect.Value) []byte {
+	put := func(n uint64) { b = binary.LittleEndian.AppendUint64(append(b, byte(v.Kind())), n) }
 	switch v.Kind() {
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if f := v.Field(i); !f.IsZero() {
 				put(uint64(i))
-				hashValue(h, f)
+				b = appendValue(b, f)
 			}
 		}
 		put(1 << 32)
 	case reflect.Pointer:
 		if !v.IsNil() {
 			put(1)
-			hashValue(h, v.Elem())
+			b = appendValue(b, v.Elem())
 		}
 	case reflect.Slice, reflect.Array:
 		put(uint64(v.Len()))
 		for i := range v.Len() {
-			hashValue(h, v.Index(i))
+			b = appendValue(b, v.Index(i))
 		}
 	case reflect.Map:
 		put(uint64(v.Len()))
 		keys := v.MapKeys()
-		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+		slices.SortFunc(keys, func(x, y reflect.Value) int { return strings.Compare(x.String(), y.String()) })
 		for _, k := range keys {
-			hashValue(h, k)
-			hashValue(h, v.MapIndex(k))
+			b = appendValue(appendValue(b, k), v.MapIndex(k))
 		}
 	case reflect.String:
 		put(uint64(v.Len()))
-		writeText(h, v.String())
+		b = append(b, v.String()...)
 	case reflect.Bool:
 		if v.Bool() {
 			put(1)
@@ -183,9 +176,9 @@ func hashValue(h hash.Hash, v reflect.Value) {
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		put(v.Uint())
 	case reflect.Float64:
-		put(uint64(v.Float() * (1 << 20)))
-		writeText(h, fmt.Sprint(v.Float()))
+		put(math.Float64bits(v.Float()))
 	}
+	return b
 }
 
 // shape names what of a spec a pool must know beforehand; see [sandbox.Pool].
@@ -193,7 +186,5 @@ func shape(s sandbox.Spec) [sha256.Size]byte {
 	s.Args, s.Env, s.Workdir, s.Runtime = nil, nil, "", ""
 	l := &s.Limits
 	l.CPUTime, l.Wall, l.Grace, l.CancelGrace, l.Output, l.TruncateOutput = 0, 0, 0, 0, 0, false
-	h := sha256.New()
-	hashValue(h, reflect.ValueOf(&s).Elem())
-	return [sha256.Size]byte(h.Sum(nil))
+	return sha256.Sum256(appendValue(nil, reflect.ValueOf(&s).Elem()))
 }

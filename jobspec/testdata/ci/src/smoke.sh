@@ -1,0 +1,1 @@
+test -z "$CI_SECRET"

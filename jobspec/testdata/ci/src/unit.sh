@@ -1,0 +1,1 @@
+echo changed >src/unit.sh && test $((1 + 1)) = 2

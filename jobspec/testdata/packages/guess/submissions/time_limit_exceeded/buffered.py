@@ -1,0 +1,3 @@
+print(50)
+input()
+print(input())
