@@ -65,7 +65,7 @@ func (pl *Plan) appendLimits(rl [limits.Resources]unix.Rlimit, f *facts) {
 	if f.autogroup && pl.watchesMemory() {
 		add(
 			prog.Open("/proc/self/autogroup", unix.O_WRONLY, "O_WRONLY", 0, file),
-			prog.Write(file, []byte(autogroupNice), autogroupNice).Because("its session is scheduled as one: on a busy machine the watchdog must not be slower than the job"),
+			prog.Write(file, []byte(autogroupNice), autogroupNice).Ignore(unix.EAGAIN).Because("its session is scheduled as one: on a busy machine the watchdog must not be slower than the job"),
 			prog.Close(file),
 		)
 	}
@@ -78,7 +78,10 @@ func (pl *Plan) appendLimits(rl [limits.Resources]unix.Rlimit, f *facts) {
 // autogroupNice is the priority of the job's session where the watchdog holds
 // its memory. As an equal of the session in which the runner and 64 busy
 // processes are, the job touched 250 MiB too much before the runner had its
-// next turn, and ended before it was seen; with 7 it was 7 MiB, once 30.
+// next turn, and ended before it was seen; with 7 it was 7 MiB, once 30. The
+// kernel takes one such write in a tenth of a second, of all unprivileged
+// processes (EAGAIN, proc_sched_autogroup_set_nice): of launches in a row the
+// later ones go without, and the watchdog is then as good as its turn comes.
 const autogroupNice = "8"
 
 var rlimitNames = [limits.Resources]string{
