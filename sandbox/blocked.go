@@ -18,10 +18,14 @@ import (
 // may call it; before Start has returned and after Wait has, it is an error.
 func (c *Cmd) Blocked() (bool, error) {
 	r := c.live.Load()
-	if r == nil || r.procDir == nil {
+	if r == nil {
 		return false, wrap("blocked", errNotRunning)
 	}
-	proc, err := again(r.procDir)
+	dir := r.shown.Load()
+	if dir == nil {
+		return false, nil // it is just beginning
+	}
+	proc, err := again(dir)
 	if err != nil {
 		return false, wrap("blocked", err)
 	}

@@ -49,12 +49,13 @@ type run struct {
 	input       *input
 	written     atomic.Int64 // bytes of both streams
 
-	procDir, upper, sysvShm *os.File   // from the Ready message
-	areas                   []*os.File // in each tmpfs of the job, from the Ready message
-	outputs                 []output   // of the caller's, for the job's files
-	kept                    *kept      // nil if no file of the job's is wanted
-	disk                    *disk      // nil before the Ready message
-	upperLock               *os.File   // of Spec.Upper, held for the run; nil without one
+	procDir, upper, sysvShm *os.File                // from the Ready message
+	shown                   atomic.Pointer[os.File] // procDir once it is known, for Blocked
+	areas                   []*os.File              // in each tmpfs of the job, from the Ready message
+	outputs                 []output                // of the caller's, for the job's files
+	kept                    *kept                   // nil if no file of the job's is wanted
+	disk                    *disk                   // nil before the Ready message
+	upperLock               *os.File                // of Spec.Upper, held for the run; nil without one
 	exit                    *prog.Exit
 	initGone                bool
 

@@ -130,6 +130,7 @@ func (r *run) ready(files []*os.File) {
 			r.areas = append(r.areas, f)
 		case roleProc:
 			r.procDir = f
+			r.shown.Store(f)
 		case roleArea:
 			r.areas = append(r.areas, f)
 		case roleSysV:

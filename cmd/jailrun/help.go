@@ -11,6 +11,7 @@ truthfully why it ended.
   jailrun plan [flags] -- CMD [ARG...]      print what would be done, do nothing
   jailrun doctor [--format json]            probe this host, print exact fixes
   jailrun gc                                sweep what crashed runs left
+  jailrun batch FILE | judge PACKAGE        many jobs (batch --help)
   jailrun image import|pull|list|rm|gc      images for --rootfs
   jailrun version | completion SHELL | help flags
 
