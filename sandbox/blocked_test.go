@@ -8,11 +8,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/jailrun/jailrun/tests/lane"
 )
 
 // TestBlocked: a job that reads is blocked, also behind a shell that waits for
 // it; one that computes or sleeps is not.
 func TestBlocked(t *testing.T) {
+	lane.Require(t, "proc-syscall")
 	t.Parallel()
 	for name, x := range map[string]struct {
 		script string

@@ -110,6 +110,7 @@ func probes() map[string]func() Answer {
 		"apparmor":     probeAppArmor,
 		"seccomp":      probeSeccomp,                    // filters with user notification (Linux 5.0)
 		"asan":         probeASan,                       // room for the shadow memory of AddressSanitizer
+		"proc-syscall": probeRead("/proc/self/syscall"), // the call in which a process waits
 		"psi":          probeRead("/proc/pressure/cpu"), // pressure stall information
 		"smp":          probeSMP,                        // two CPUs
 		"swap":         probeSwap,
