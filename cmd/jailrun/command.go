@@ -6,7 +6,7 @@ type command struct {
 	takesFlags bool   // of run
 	sibling    bool   // a program of its own, jailrun-NAME
 	program    string // of the sibling whose program it is, "" its own
-	about      string
+	about      string // "": jailrun itself calls it, and nobody else
 }
 
 // The names of siblings are a fixed list: what a PATH or a directory holds
@@ -19,14 +19,14 @@ var commands = [...]command{
 	{name: "version", about: "print the version"},
 	{name: "completion", about: "print a completion script for bash, zsh or fish"},
 	{name: "help", about: "print help; help flags lists every flag"},
-	{name: "batch", sibling: true},
-	{name: "judge", sibling: true, program: "batch"},
-	{name: "spec", sibling: true, program: "batch"},
-	{name: "replay", sibling: true, program: "batch"},
-	{name: "image", sibling: true},
+	{name: "batch", sibling: true, about: "run the jobs of a file, side by side, and lose nothing"},
+	{name: "judge", sibling: true, program: "batch", about: "judge submissions to a problem package"},
+	{name: "spec", sibling: true, program: "batch", about: "print an example of a job file, or its schema"},
+	{name: "replay", sibling: true, program: "batch", about: "run a recorded job again"},
+	{name: "image", sibling: true, about: "import, list and remove images of root file systems"},
 	{name: "net", sibling: true},
-	{name: "seccomp", sibling: true},
-	{name: "selftest", sibling: true},
+	{name: "seccomp", sibling: true, about: "show, explain, check and record system call filters"},
+	{name: "selftest", sibling: true, about: "attack the sandbox of this host and print what held"},
 	{name: "bench", sibling: true, about: "measure start-up against other runners on this host"},
 }
 

@@ -81,7 +81,7 @@ _jailrun() {
 	if [[ $cur == -* ]]; then
 		COMPREPLY=($(compgen -W '` + strings.Join(all, " ") + ` --help' -- "$cur"))
 	elif ((COMP_CWORD == 1)); then
-		COMPREPLY=($(compgen -W '` + strings.Join(builtinNames(), " ") + `' -- "$cur") $(compgen -f -- "$cur"))
+		COMPREPLY=($(compgen -W '` + strings.Join(offeredNames(), " ") + `' -- "$cur") $(compgen -f -- "$cur"))
 	else
 		COMPREPLY=($(compgen -c -f -- "$cur"))
 	fi
@@ -118,7 +118,7 @@ func zshCompletion() string {
 	}
 	b.WriteString("\t\t'--help[print help]'\n\t)\n\tcommands=(\n")
 	for i := range commands {
-		if c := &commands[i]; !c.sibling {
+		if c := &commands[i]; c.about != "" {
 			b.WriteString("\t\t" + shellQuote(c.name+":"+c.about) + "\n")
 		}
 	}
@@ -139,7 +139,7 @@ func fishCompletion() string {
 	var b strings.Builder
 	b.WriteString("# fish completion for jailrun\ncomplete -c jailrun -e\n")
 	for i := range commands {
-		if c := &commands[i]; !c.sibling {
+		if c := &commands[i]; c.about != "" {
 			b.WriteString("complete -c jailrun -n __fish_use_subcommand -a " + c.name + " -d " + shellQuote(c.about) + "\n")
 		}
 	}
@@ -169,10 +169,10 @@ func fishCompletion() string {
 	return b.String()
 }
 
-func builtinNames() []string {
+func offeredNames() []string {
 	var names []string
 	for i := range commands {
-		if !commands[i].sibling {
+		if commands[i].about != "" {
 			names = append(names, commands[i].name)
 		}
 	}

@@ -13,6 +13,7 @@ truthfully why it ended.
   jailrun gc                                sweep what crashed runs left
   jailrun batch FILE | judge PACKAGE        many jobs (batch --help)
   jailrun image import|pull|list|rm|gc      images for --rootfs
+  jailrun seccomp | selftest | bench        filters, attacks, start-up (--help)
   jailrun version | completion SHELL | help flags
 
 Limits (sizes 100m, 1.5GiB; durations 1.5s, 200ms, 2m)
@@ -33,6 +34,7 @@ and the current directory as /work, where writes are discarded
 
 Who the job is
   --map self|auto, --user UID[:GID], --hostname NAME, --seccomp PROFILE|FILE
+  --net slirp [--net-allow HOST[:PORT]] [--publish HOST:JOB]
   --preset judge            settings for judging submissions
 
 Reports
