@@ -65,6 +65,9 @@ func (pl *Plan) appendLimits(rl [limits.Resources]unix.Rlimit, f *facts) {
 	if f.autogroup && pl.watchesMemory() {
 		add(
 			prog.Open("/proc/self/autogroup", unix.O_WRONLY, "O_WRONLY", 0, file),
+			// The kernel lets all users together do this ten times a second
+			// (proc_sched_autogroup_set_nice): beyond that the job stays an
+			// equal, as it is on a kernel without autogroups.
 			prog.Write(file, []byte(autogroupNice), autogroupNice).Ignore(unix.EAGAIN).Because("its session is scheduled as one: on a busy machine the watchdog must not be slower than the job"),
 			prog.Close(file),
 		)
