@@ -141,7 +141,11 @@ func TestCrash(t *testing.T) {
 					collect(t, id)
 					here.AssertSame(t, before)
 					worst = max(worst, time.Since(begin))
-					assert.Contains(t, c.codes, tr.Code, "call %d, %s: %s", n, tr.Hit, errs)
+					if tr.Hit == "" { // this run made fewer calls: nobody interfered
+						assert.Zero(t, tr.Code, errs)
+					} else {
+						assert.Contains(t, c.codes, tr.Code, "call %d, %s: %s", n, tr.Hit, errs)
+					}
 					if tr.Code == 0 {
 						assert.Equal(t, "done\n", out, "call %d, %s: %s", n, tr.Hit, errs)
 					}
@@ -178,6 +182,9 @@ func TestInjection(t *testing.T) {
 	here.Each(t, func(t *testing.T, id hostdiff.Identity) {
 		if id == hostdiff.Auto && !everything {
 			t.Skip("its calls are those of block; JAILRUN_TEST_ALL=1 makes them")
+		}
+		if id == hostdiff.Block {
+			t.Skip("the helper that makes the id-mapped mounts of a run by root is no part of the sandbox, and is not told apart from init here")
 		}
 		args := here.With([]string{"--wall", "60"}, "/attack", "posture")
 		counts := calls(t, id, args)
