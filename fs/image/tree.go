@@ -2,8 +2,6 @@ package image
 
 import (
 	"errors"
-	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -222,49 +220,6 @@ func (t *tree) link(name, target string) error {
 	})
 }
 
-// whiteout hides what the layers below have under a name.
-func (t *tree) whiteout(name string) error {
-	parentName, base := splitName(name)
-	parent, err := t.parent(parentName)
-	if err != nil {
-		return err
-	}
-	if t.flat {
-		switch {
-		case !t.made[name]:
-			return t.removeBelow(parent, name, base)
-		case t.dirs[name] != nil:
-			return t.purge(name)
-		}
-		return nil
-	}
-	if d := t.dirs[name]; d != nil {
-		d.opaque = true // the whiteout is of the lower one, this one is new
-		return nil
-	}
-	err = unix.Mknodat(parent, base, whiteoutMode, 0)
-	if errors.Is(err, unix.EEXIST) {
-		return nil // of this layer, and hides what is below without it
-	}
-	if err == nil {
-		t.whiteouts[name] = true
-	}
-	return err
-}
-
-// opaque hides all that the layers below have in a directory.
-func (t *tree) opaque(name string) error {
-	if _, err := t.parent(name); err != nil {
-		return err
-	}
-	t.note(name)
-	if t.flat {
-		return t.purge(name)
-	}
-	t.dirs[name].opaque = true
-	return nil
-}
-
 // clear takes away what is in the place of a new entry. A directory of the same
 // layer must be empty.
 func (t *tree) clear(parent int, name, base string) error {
@@ -286,12 +241,6 @@ func (t *tree) clear(parent int, name, base string) error {
 	return err
 }
 
-// removeBelow removes what lower layers put under a name.
-func (t *tree) removeBelow(parent int, name, base string) error {
-	t.forget(name)
-	return removeAt(parent, base)
-}
-
 // forget drops what is known of a directory that is being removed, and the
 // descriptors that may be in it.
 func (t *tree) forget(name string) {
@@ -305,114 +254,4 @@ func (t *tree) forget(name string) {
 			w.up(strings.Count(name, "/"))
 		}
 	}
-}
-
-// purge removes from a directory of a flat tree what is not of this layer.
-func (t *tree) purge(name string) error {
-	fd, err := t.parent(name)
-	if err != nil {
-		return err
-	}
-	names, err := listDir(fd)
-	if err != nil {
-		return err
-	}
-	for _, base := range names {
-		path := base
-		if name != "." {
-			path = name + "/" + base
-		}
-		switch {
-		case !t.made[path]:
-			if fd, err = t.parent(name); err == nil {
-				err = t.removeBelow(fd, path, base)
-			}
-		case t.dirs[path] != nil:
-			err = t.purge(path)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// finish gives the directories their modes and times, the deepest first, and
-// marks the opaque ones.
-func (t *tree) finish() error {
-	if err := t.dropHidden(); err != nil {
-		return err
-	}
-	names := make([]string, 0, len(t.dirs))
-	for name := range t.dirs {
-		if name != "." {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	for _, name := range slices.Backward(names) {
-		if err := t.finishDir(name); err != nil {
-			return err
-		}
-	}
-	return t.finishDir(".")
-}
-
-func (t *tree) finishDir(name string) error {
-	fd, err := t.parent(name)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: name, Err: err}
-	}
-	d := t.dirs[name]
-	if d.opaque && name != "." {
-		if err := unix.Fsetxattr(fd, opaqueXattr, []byte("y"), 0); err != nil {
-			return &os.PathError{Op: "mark as opaque", Path: name, Err: err}
-		}
-	}
-	mode := d.mode
-	if name == "." {
-		mode |= 0o700 // or its owner could not move it into its place; a job's root has its own mode
-	}
-	if err := unix.Fchmod(fd, mode); err != nil {
-		return &os.PathError{Op: "chmod", Path: name, Err: err}
-	}
-	return setFdTimes(fd, d.mtime)
-}
-
-// dropHidden removes the whiteouts in opaque directories, which have nothing to
-// hide: such a directory is merged with none, and overlay would list them.
-func (t *tree) dropHidden() error {
-	for name := range t.whiteouts {
-		for dirName, base := splitName(name); ; dirName, _ = splitName(dirName) {
-			if d := t.dirs[dirName]; d != nil && d.opaque {
-				parentName, _ := splitName(name)
-				fd, err := t.parent(parentName)
-				if err != nil {
-					return err
-				}
-				if err := unix.Unlinkat(fd, base, 0); err != nil {
-					return err
-				}
-				break
-			}
-			if dirName == "." {
-				break
-			}
-		}
-	}
-	return nil
-}
-
-func setTimes(parent int, base string, mtime time.Time) error {
-	return unix.UtimesNanoAt(parent, base, timespecs(mtime), unix.AT_SYMLINK_NOFOLLOW)
-}
-
-// timespecs are those of access and modification. What a timespec cannot hold
-// becomes the beginning of time.
-func timespecs(mtime time.Time) []unix.Timespec {
-	ts, err := unix.TimeToTimespec(mtime)
-	if err != nil || mtime.Year() < 1902 {
-		ts = unix.Timespec{}
-	}
-	return []unix.Timespec{ts, ts}
 }
