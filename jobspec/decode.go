@@ -1,13 +1,9 @@
 package jobspec
 
 import (
-	"errors"
-	"fmt"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	yaml "go.yaml.in/yaml/v3"
 )
@@ -150,84 +146,6 @@ func (d *decoder) into(n *yaml.Node, v reflect.Value, path string) {
 	}
 }
 
-// text returns a scalar as it was written, with its variables put in. ok is
-// false if there is none, or not yet.
-func (d *decoder) text(n *yaml.Node, path string) (text string, ok bool) {
-	switch {
-	case n.Kind == yaml.SequenceNode:
-		d.fail(n, path, "want one value, not a list")
-		return "", false
-	case n.Kind == yaml.MappingNode:
-		d.fail(n, path, "want one value, not fields")
-		return "", false
-	case n.Tag == "!!null" && n.Value == "":
-		d.fail(n, path, "has no value; leave the field out, or write \"\"")
-		return "", false
-	case !strings.HasPrefix(n.Tag, "!!") || n.Tag == "!!binary":
-		d.fail(n, path, "the tag %s is not known here; leave it out", quote(n.Tag))
-		return "", false
-	case strings.IndexByte(n.Value, 0) >= 0:
-		d.fail(n, path, "holds a NUL byte")
-		return "", false
-	}
-	if !strings.Contains(n.Value, "${") {
-		return n.Value, true
-	}
-	if d.expand == nil {
-		d.later = true
-		return "", false
-	}
-	text, err := d.expand(n.Value)
-	if err != nil && d.partial && errors.Is(err, errLater) {
-		d.later = true
-		return "", false
-	}
-	if err != nil {
-		d.fail(n, path, "%w", err)
-		return "", false
-	}
-	return text, true
-}
-
-func (d *decoder) boolean(n *yaml.Node, v reflect.Value, path string) {
-	text, ok := d.text(n, path)
-	switch {
-	case !ok:
-	case text == "true":
-		v.SetBool(true)
-	case text == "false":
-		v.SetBool(false)
-	default:
-		d.fail(n, path, "%s is neither true nor false", quote(text))
-	}
-}
-
-func (d *decoder) integer(n *yaml.Node, v reflect.Value, path string) {
-	text, ok := d.text(n, path)
-	if !ok {
-		return
-	}
-	i, err := strconv.Atoi(text)
-	if err != nil {
-		d.fail(n, path, "%s is not a whole number", quote(text))
-		return
-	}
-	v.SetInt(int64(i))
-}
-
-func (d *decoder) number(n *yaml.Node, v reflect.Value, path string) {
-	text, ok := d.text(n, path)
-	if !ok {
-		return
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || f != f || f < 0 || f > 1e15 {
-		d.fail(n, path, "%s is not a number of at least 0", quote(text))
-		return
-	}
-	v.SetFloat(f)
-}
-
 // sequence replaces a list as a whole.
 func (d *decoder) sequence(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind != yaml.SequenceNode {
@@ -320,79 +238,4 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 		}
 		d.value(value, v.FieldByIndex(f.index), join(path, key))
 	})
-}
-
-var errUnsafeField = errors.New("a job file cannot give up a protection; --unsafe stands on a command line or nowhere")
-
-// unknownField says what a field might have been.
-func unknownField(name string, names []string) error {
-	switch name {
-	case "unsafe":
-		return errUnsafeField
-	case "env-pass", "env_pass":
-		return errors.New("a job file never reads the caller's environment; jailrun batch --var-env NAME makes ${NAME}")
-	}
-	bare := strings.ReplaceAll(name, "_", "-")
-	for _, f := range foreignFields {
-		if f[0] == bare {
-			return fmt.Errorf("unknown field; did you mean %s?", f[1])
-		}
-	}
-	if slices.Contains(names, bare) {
-		return fmt.Errorf("unknown field; did you mean %s?", bare)
-	}
-	return fmt.Errorf("unknown field%s", didYouMean(bare, names))
-}
-
-// foreignFields are names that other tools have for fields of ours.
-var foreignFields = [...][2]string{
-	{"memory", "mem"},
-	{"cpus", "cpu"},
-	{"timeout", "wall"},
-	{"time-limit", "cpu-time"},
-	{"time", "cpu-time"},
-	{"memory-limit", "mem"},
-	{"cmd", "run"},
-	{"command", "run"},
-	{"script", "run"},
-	{"args", "run"},
-	{"environment", "env"},
-	{"depends-on", "needs"},
-	{"volumes", "bind"},
-	{"network", "net"},
-	{"image", "rootfs"},
-	{"expected", "answer"},
-	{"checker", "check"},
-	{"artifacts", "outputs"},
-	{"retries", "retry"},
-}
-
-// typeFields are the fields of a struct type as a file names them, those of
-// embedded structs included.
-type typeFields struct {
-	byName map[string]typeField
-	names  []string // in the order of the type
-}
-
-type typeField struct {
-	name, doc string
-	index     []int
-	typ       reflect.Type
-}
-
-var knownFields sync.Map // reflect.Type → *typeFields
-
-func fieldsOf(t reflect.Type) *typeFields {
-	if f, ok := knownFields.Load(t); ok {
-		return f.(*typeFields)
-	}
-	f := &typeFields{byName: map[string]typeField{}}
-	for _, sf := range reflect.VisibleFields(t) {
-		if name := sf.Tag.Get("yaml"); name != "" {
-			f.byName[name] = typeField{name, sf.Tag.Get("doc"), sf.Index, sf.Type}
-			f.names = append(f.names, name)
-		}
-	}
-	knownFields.Store(t, f)
-	return f
 }

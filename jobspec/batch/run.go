@@ -5,14 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"strings"
 	"time"
 
 	"github.com/jailrun/jailrun/jobspec"
 	"github.com/jailrun/jailrun/jobspec/journal"
 	"github.com/jailrun/jailrun/jobspec/schedule"
-	"github.com/jailrun/jailrun/sandbox"
 )
 
 // Options say how a batch is run.
@@ -115,86 +112,6 @@ type finished struct {
 	job    int
 	record *Record
 	err    error // of the batch, not of the job
-}
-
-// prepare makes what the loop works on, and takes over what a journal holds.
-func (r *runner) prepare() (err error) {
-	jobs := r.o.Batch.Jobs
-	if r.store, err = openStore(r.o.State); err != nil {
-		return err
-	}
-	r.digests = newDigester(r.o.Batch, r.o.Load)
-	for i := range jobs {
-		if _, err := r.digests.of(i); err != nil {
-			return err
-		}
-	}
-	r.waits, r.wanted = make([]int32, len(jobs)), make([][]int32, len(jobs))
-	r.state, r.failed = make([]state, len(jobs)), map[string]bool{}
-	r.hashes.known, r.hashes.root = map[string]string{}, map[string]string{}
-	for o, sum := range r.o.Sources {
-		if !r.store.has(sum) {
-			return fmt.Errorf("the input %s, %s, is not in the store any more; run the batch that makes it", o, sum)
-		}
-	}
-	r.left, r.done = map[string]map[string]string{}, make(chan finished)
-	claims := make([]schedule.Claim, len(jobs))
-	for i, j := range jobs {
-		claims[i] = Claim(j)
-		if err := r.o.Budget.Fits(claims[i]); err != nil {
-			return fmt.Errorf("%s: %w", j.ID, err)
-		}
-		r.waits[i] = int32(len(j.Needs))
-		for _, n := range j.Needs {
-			r.wanted[n] = append(r.wanted[n], int32(i))
-		}
-	}
-	r.queue = schedule.New(r.o.Budget, claims)
-	taken, err := r.openJournal()
-	if err != nil {
-		return err
-	}
-	for _, t := range taken {
-		r.state[t.job] = started // neither to be started nor to be skipped
-	}
-	for i := range jobs {
-		if r.waits[i] == 0 && r.state[i] == waiting {
-			r.queue.Ready(i)
-		}
-	}
-	for _, t := range taken {
-		r.settle(t.job, t.record)
-	}
-	return nil
-}
-
-// Claim is what a job may use, for the schedule.
-func Claim(j *jobspec.Instance) schedule.Claim {
-	c := schedule.Claim{Pin: j.Pin != nil && *j.Pin}
-	if j.Priority != nil {
-		c.Priority = *j.Priority
-	}
-	add := func(f *jobspec.Flags) {
-		if f.Mem != nil {
-			c.Memory += int64(*f.Mem)
-		}
-		if f.Swap != nil {
-			c.Memory += int64(*f.Swap)
-		}
-		if f.CPU != nil {
-			c.CPU += int64(*f.CPU)
-		}
-	}
-	if j.Interact == nil {
-		add(&j.Flags)
-		return c
-	}
-	for k := range j.Interact.Sides {
-		flags := j.Interact.Sides[k].Flags.Over(j.Flags)
-		add(&flags)
-	}
-	c.Slots = len(j.Interact.Sides)
-	return c
 }
 
 // loop starts and finishes jobs until there are none left, or no more may
@@ -309,88 +226,5 @@ func (r *runner) deliver(line []byte) {
 func (r *runner) fail(err error) {
 	if r.failure == nil {
 		r.failure = err
-	}
-}
-
-// settle lets the jobs start that waited for this one, or skips them.
-func (r *runner) settle(job int, record *Record) {
-	j := r.o.Batch.Jobs[job]
-	r.state[job] = over
-	r.sum.Outcomes[job] = record.outcome()
-	if !record.Entry.Passed && r.shown < mostShown {
-		r.shown++
-		r.sum.Outcomes[job].show(&record.Entry)
-	}
-	if len(record.Entry.Outputs) > 0 {
-		r.left[j.ID] = record.Entry.Outputs
-	}
-	if r.o.Finished != nil {
-		r.o.Finished(job, &r.sum.Outcomes[job])
-	}
-	ok := record.Entry.Code == jobspec.Accepted || record.Entry.Passed && j.Step != "compile"
-	for _, w := range r.wanted[job] {
-		if r.waits[w]--; !ok {
-			r.skip(int(w), record)
-		} else if r.waits[w] == 0 && r.state[w] == waiting {
-			r.queue.Ready(int(w))
-		}
-	}
-	if !record.Entry.Passed && j.StopOn == "failure" {
-		r.stop(j, record)
-	}
-}
-
-// stop skips what is left beside a job that did not pass: the other cases of
-// the same combination, or without cases the other combinations.
-func (r *runner) stop(j *jobspec.Instance, record *Record) {
-	key := j.Family
-	if j.Case != "" {
-		key = strings.TrimSuffix(j.ID, j.Case)
-	}
-	if r.failed[key] {
-		return
-	}
-	r.failed[key] = true
-	for i, o := range r.o.Batch.Jobs {
-		if o.Family == j.Family && (j.Case == "" || maps.Equal(o.Axes, j.Axes)) {
-			r.skip(i, record)
-		}
-	}
-}
-
-// skip settles a job that will not run, because of another.
-func (r *runner) skip(job int, because *Record) {
-	if r.state[job] != waiting {
-		return
-	}
-	r.state[job] = over
-	j := r.o.Batch.Jobs[job]
-	c, why := jobspec.Skipped, "not run: "+because.Entry.ID+" is "+string(because.Entry.Code)
-	switch because.Entry.Code {
-	case jobspec.CompileError:
-		c, why = jobspec.CompileError, because.Entry.ID+" failed"
-		if because.Verdict == sandbox.Canceled { // skipped itself
-			why = because.Entry.Message
-		}
-	case jobspec.Internal:
-		c = jobspec.Internal
-	}
-	record := &Record{Result: unrun(j.Run, sandbox.Canceled), Entry: r.entry(job)}
-	record.Cause = why
-	record.Entry.Code, record.Entry.Message, record.Entry.Passed = c, why, c == jobspec.CompileError && expected(j, c)
-	record.Entry.Group = j.Group
-	if j.Points != nil {
-		none := 0.0
-		record.Entry.Points, record.Entry.Of = &none, j.Points
-	}
-	r.keep(record)
-	r.settle(job, record)
-}
-
-// unrun is the result of a job that was not launched.
-func unrun(argv []string, v sandbox.Verdict) *sandbox.Result {
-	return &sandbox.Result{
-		Version: 1, Jailrun: sandbox.Version, StartedAt: time.Now(), Argv: append([]string{}, argv...),
-		Verdict: v, Limits: []sandbox.Enforced{},
 	}
 }

@@ -20,7 +20,6 @@ import (
 	yaml "go.yaml.in/yaml/v3"
 
 	"github.com/jailrun/jailrun/jobspec"
-	"github.com/jailrun/jailrun/jobspec/batch"
 )
 
 // A Package is what of a problem package is needed to judge.
@@ -41,13 +40,6 @@ type Package struct {
 
 // A Case is one test case; its input is Path + ".in".
 type Case struct{ Name, Path string }
-
-// A Submission is one program to be judged.
-type Submission struct {
-	Program
-	Name   string         // as it is shown
-	Expect []jobspec.Code // verdicts that its directory allows; nil for one that is not of the package
-}
 
 // A Program is source files, all of one language.
 type Program struct {
@@ -279,104 +271,4 @@ func (p *Package) validator(fsys fs.FS) error {
 		}
 	}
 	return errors.New("problem.yaml asks for a validator of its own, and output_validators/ holds none in a language that is known here")
-}
-
-// directories are what submissions/ has, with the verdicts that each allows.
-var directories = [...]struct {
-	name   string
-	expect []jobspec.Code
-}{
-	{"accepted", []jobspec.Code{"AC"}},
-	{"wrong_answer", []jobspec.Code{"WA"}},
-	{"time_limit_exceeded", []jobspec.Code{"TLE"}},
-	{"run_time_error", []jobspec.Code{"RE", "MLE"}},
-	{"memory_limit_exceeded", []jobspec.Code{"MLE"}},
-	{"output_limit_exceeded", []jobspec.Code{"OLE"}},
-	{"compiler_error", []jobspec.Code{"CE"}},
-	{"rejected", []jobspec.Code{"WA", "TLE", "RE", "MLE", "OLE", "CE"}},
-}
-
-func (p *Package) submissions(fsys fs.FS) error {
-	for _, dir := range directories {
-		entries, err := fs.ReadDir(fsys, path.Join("submissions", dir.name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			name := path.Join("submissions", dir.name, e.Name())
-			if strings.HasPrefix(e.Name(), ".") || strings.EqualFold(path.Ext(e.Name()), ".md") {
-				continue
-			}
-			program, err := program(fsys, name)
-			if err != nil {
-				return err
-			}
-			p.Submissions = append(p.Submissions, Submission{*program, clean(dir.name + "-" + e.Name()), dir.expect})
-		}
-	}
-	return nil
-}
-
-// Add adds a submission that is not of the package, by its files in the file
-// system of the batch.
-func (p *Package) Add(name string, files []string) error {
-	l := languageOf(files)
-	if l == nil {
-		return fmt.Errorf("%s is in no language that is known here: %s", name, known())
-	}
-	for i := range p.Submissions {
-		if p.Submissions[i].Name == clean(name) {
-			return fmt.Errorf("two submissions are called %s", name)
-		}
-	}
-	p.Submissions = append(p.Submissions, Submission{Program: Program{files, l}, Name: clean(name)})
-	return nil
-}
-
-// A Judged is what became of one submission.
-type Judged struct {
-	*Submission
-	Code     jobspec.Code
-	Case     string // that decided, "" if none did
-	Message  string
-	AsWanted bool // it is what its directory allows; AC for one without
-}
-
-// Judge finds the verdict of each submission: the first that is not AC, in the
-// order of the cases.
-func (p *Package) Judge(b *jobspec.Batch, outcomes []batch.Outcome) []Judged {
-	all := make([]Judged, len(p.Submissions))
-	of := map[string]*Judged{}
-	for i := range p.Submissions {
-		s := &p.Submissions[i]
-		all[i] = Judged{Submission: s, Code: jobspec.Accepted}
-		of[s.Name], of[s.Name+buildSuffix] = &all[i], &all[i]
-		if p.Interactive {
-			for _, c := range p.Cases {
-				of[s.Name+"-"+c.Name] = &all[i]
-			}
-		}
-	}
-	for i, j := range b.Jobs {
-		o := &outcomes[i]
-		x := of[j.Family]
-		if x == nil || x.Code != jobspec.Accepted || o.Code == jobspec.Skipped || o.Code == jobspec.Accepted {
-			continue
-		}
-		x.Code, x.Case, x.Message = o.Code, j.Case, o.Message
-		if o.Code == "" {
-			x.Code = jobspec.Skipped
-		}
-	}
-	for i := range all {
-		want := all[i].Expect
-		if want == nil {
-			want = []jobspec.Code{jobspec.Accepted}
-		}
-		all[i].AsWanted = slices.Contains(want, all[i].Code)
-	}
-	return all
 }
