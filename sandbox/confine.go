@@ -81,10 +81,7 @@ func (pl *Plan) appendLimits(rl [limits.Resources]unix.Rlimit, f *facts) {
 // autogroupNice is the priority of the job's session where the watchdog holds
 // its memory. As an equal of the session in which the runner and 64 busy
 // processes are, the job touched 250 MiB too much before the runner had its
-// next turn, and ended before it was seen; with 7 it was 7 MiB, once 30. The
-// kernel takes one such write in a tenth of a second, of all unprivileged
-// processes (EAGAIN, proc_sched_autogroup_set_nice): of launches in a row the
-// later ones go without, and the watchdog is then as good as its turn comes.
+// next turn, and ended before it was seen; with 7 it was 7 MiB, once 30.
 const autogroupNice = "8"
 
 var rlimitNames = [limits.Resources]string{

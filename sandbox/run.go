@@ -253,36 +253,6 @@ func waitText(ws unix.WaitStatus) string {
 
 var errInitGone = errors.New("init ended before the job ran")
 
-// discard ends a launch or a run that is still there, whatever its state: the
-// end of init is the end of every process in its pid namespace.
-func (r *run) discard() error {
-	if r.exit != nil && r.cmd != nil && r.cmd.LeaveInit && r.group == nil {
-		return errors.Join(r.proc.PidFd.Close(), r.proc.Release())
-	}
-	_ = unix.PidfdSendSignal(int(r.proc.PidFd.Fd()), unix.SIGKILL, nil, 0)
-	err := r.reapInit()
-	return errors.Join(err, r.proc.PidFd.Close(), r.proc.Release())
-}
-
-// reapInit waits for init's end. Its mount namespace is gone when this returns.
-func (r *run) reapInit() error { return reap(r.proc) }
-
-// reap waits for the end of a process, which may be a child of the spawner's
-// that is reaped there.
-func reap(p *prog.Process) error {
-	fds := []unix.PollFd{{Fd: int32(p.PidFd.Fd()), Events: unix.POLLIN}}
-	for fds[0].Revents == 0 {
-		if err := poll(fds, -1); err != nil {
-			return err
-		}
-	}
-	err := unix.Waitid(unix.P_PIDFD, int(p.PidFd.Fd()), nil, unix.WEXITED|unix.WALL|unix.WNOHANG, nil)
-	if err != nil && !errors.Is(err, unix.ECHILD) {
-		return os.NewSyscallError("waitid", err)
-	}
-	return nil
-}
-
 // poke makes the loop look around. Any goroutine may call it at any time, also
 // when the run is over.
 func (r *run) poke() {
