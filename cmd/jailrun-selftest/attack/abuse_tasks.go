@@ -1,0 +1,124 @@
+package attack
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// forkBomb starts itself for ever, in new sessions, until refused, and then
+// goes on to try.
+func forkBomb(args []string) error {
+	for n := 0; ; n++ {
+		cmd := self("forks", "1")
+		cmd.SysProcAttr = &unix.SysProcAttr{Setsid: n%2 == 0}
+		if err := cmd.Start(); err != nil {
+			if number(args) == 0 && errors.Is(err, unix.EAGAIN) {
+				fmt.Println("EAGAIN")
+			}
+			runtime.Gosched()
+		}
+	}
+}
+
+// threadBomb makes threads until refused.
+func threadBomb([]string) error {
+	for range 4096 {
+		go func() {
+			runtime.LockOSThread()
+			_ = unix.Pause()
+		}()
+	}
+	select {}
+}
+
+// zombies starts children that end and are never waited for.
+func zombies([]string) error {
+	for n := 0; ; n++ {
+		cmd := exec.Command("/proc/self/exe", "attack", "nothing")
+		if err := cmd.Start(); err != nil {
+			return say(n, outcome(err))
+		}
+	}
+}
+
+// orphans leaves n processes behind in sessions of their own, under a
+// subreaper that ends.
+func orphans(args []string) error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	n := 0
+	for range number(args) {
+		cmd := exec.Command("/bin/sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 &")
+		if cmd.Run() == nil {
+			n++
+		}
+	}
+	return say("left", n)
+}
+
+// burnInOrphans burns CPU in grandchildren whom nobody waits for, and sleeps.
+func burnInOrphans(args []string) error {
+	if number(args) == 1 {
+		for i := 0; ; i++ {
+			runtime.KeepAlive(i)
+		}
+	}
+	for range 2 {
+		if err := exec.Command("/bin/sh", "-c", "setsid /attack abuse burn 1 >/dev/null 2>&1 &").Run(); err != nil {
+			return err
+		}
+	}
+	<-time.After(time.Hour)
+	return nil
+}
+
+// execLoop replaces itself again and again, with a big argument.
+func execLoop(args []string) error {
+	n := number(args)
+	if n == 0 {
+		return say("done")
+	}
+	big := strings.Repeat("x", 100<<10)
+	return unix.Exec("/proc/self/exe", []string{"a", "abuse", "execs", strconv.Itoa(n - 1), big, big, big}, os.Environ())
+}
+
+// killAll sends what it may to everyone, and ends with status 5.
+func killAll([]string) error {
+	_ = unix.Kill(1, unix.SIGKILL)
+	_ = unix.Kill(1, unix.SIGSTOP)
+	_ = unix.Kill(os.Getppid(), unix.SIGSTOP)
+	_ = unix.Kill(os.Getppid(), unix.SIGKILL)
+	for tid := 1; tid < 64; tid++ {
+		if tid < os.Getpid() {
+			_ = unix.Tgkill(tid, tid, unix.SIGKILL)
+		}
+	}
+	_ = unix.Kill(-1, unix.SIGKILL)
+	os.Exit(5)
+	return nil
+}
+
+// threadDies makes, in a second thread, a call that the strict profile kills
+// for, and waits in the first.
+func threadDies([]string) error {
+	go func() {
+		runtime.LockOSThread()
+		_ = raw(unix.SYS_UNSHARE, unix.CLONE_NEWUTS)
+		fmt.Println("alive")
+	}()
+	return unix.Pause()
+}
+
+// vforkStopped starts a child that stops before it lets its parent go on.
+func vforkStopped([]string) error {
+	return exec.Command("/bin/sh", "-c", "kill -STOP $$").Run()
+}
