@@ -62,7 +62,7 @@ func (pl *Plan) appendLimits(rl [limits.Resources]unix.Rlimit, f *facts) {
 		prog.Write(file, []byte("1000"), "1000").Because("when memory is short the job goes first"),
 		prog.Close(file),
 	)
-	if f.autogroup && pl.watchesMemory() {
+	if f.autogroup && (pl.watchesMemory() || pl.watchesShare()) {
 		add(
 			prog.Open("/proc/self/autogroup", unix.O_WRONLY, "O_WRONLY", 0, file),
 			// The kernel lets all users together do this ten times a second
@@ -79,7 +79,7 @@ func (pl *Plan) appendLimits(rl [limits.Resources]unix.Rlimit, f *facts) {
 }
 
 // autogroupNice is the priority of the job's session where the watchdog holds
-// its memory. As an equal of the session in which the runner and 64 busy
+// its memory or its share: it runs on for as long as the watchdog is late. As an equal of the session in which the runner and 64 busy
 // processes are, the job touched 250 MiB too much before the runner had its
 // next turn, and ended before it was seen; with 7 it was 7 MiB, once 30.
 const autogroupNice = "8"

@@ -226,6 +226,9 @@ func (pl *Plan) appendJobStart(jobIO) {
 // holds is in no process's resident set, so the job then gets none.
 func (pl *Plan) watchesMemory() bool { return pl.tier == TierWatchdog && pl.limits.Memory > 0 }
 
+// watchesShare says whether the watchdog holds the CPU share.
+func (pl *Plan) watchesShare() bool { return pl.tier == TierWatchdog && pl.limits.CPU > 0 }
+
 // sent is one descriptor that init sends with its Ready message.
 type sent struct {
 	slot prog.Slot

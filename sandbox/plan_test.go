@@ -152,11 +152,12 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// The watchdog's memory limit holds on a busy machine only if the job does not
-// outrun it.
+// The watchdog's limits hold on a busy machine only if the job does not outrun
+// it.
 func TestPlanLowersAWatchedSession(t *testing.T) {
 	const file = "/proc/self/autogroup"
 	memory := Spec{Args: []string{"true"}, Limits: Limits{Memory: limits.GiB}}
+	share := Spec{Args: []string{"true"}, Limits: Limits{CPU: limits.OneCPU}}
 	for _, c := range []struct {
 		tier      Tier
 		spec      Spec
@@ -164,6 +165,7 @@ func TestPlanLowersAWatchedSession(t *testing.T) {
 		want      bool
 	}{
 		{TierWatchdog, memory, true, true},
+		{TierWatchdog, share, true, true},
 		{TierWatchdog, memory, false, false},
 		{TierWatchdog, Spec{Args: []string{"true"}}, true, false},
 		{TierCgroup, memory, true, false},
