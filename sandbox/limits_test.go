@@ -60,7 +60,9 @@ func TestShare(t *testing.T) {
 			var shares []float64
 			for range 4 {
 				res, _, _ := shell(t, script, func(c *sandbox.Cmd) { c.Limits.CPU, c.Limits.Wall = 200, span })
-				require.Equal(t, sandbox.WallTime, res.Verdict, res.Cause)
+				if res.Verdict != sandbox.WallTime { // killed: it got far too much
+					assert.Equal(t, sandbox.CPUShare, res.Verdict, res.Cause)
+				}
 				shares = append(shares, float64(res.CPU.Total)/float64(res.Wall))
 				if shares[len(shares)-1] < 0.26 {
 					break
