@@ -1,7 +1,6 @@
 package limits
 
 import (
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,65 +35,11 @@ func (b Bandwidth) Earliest(remaining time.Duration) time.Duration {
 	return max(wait, MinCheck)
 }
 
-// Now returns the monotonic clock (CLOCK_MONOTONIC) that [Timer] counts on. It
-// stands still while the machine is suspended.
+// Now returns the monotonic clock (CLOCK_MONOTONIC). It stands still
+// while the machine is suspended.
 func Now() time.Duration {
 	var ts unix.Timespec
 	// CLOCK_MONOTONIC and a valid address: it cannot fail.
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
 	return time.Duration(ts.Nano())
-}
-
-// Timer is a timerfd on the clock of [Now], for use in a poll loop: its
-// descriptor becomes readable when the time has come. It is not safe for
-// concurrent use; Close releases it.
-type Timer struct{ fd int }
-
-// NewTimer makes a stopped timer.
-func NewTimer() (*Timer, error) {
-	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
-	if err != nil {
-		return nil, os.NewSyscallError("timerfd_create", err)
-	}
-	return &Timer{fd: fd}, nil
-}
-
-// FD returns the descriptor to poll for reading. It stays the timer's.
-func (t *Timer) FD() int { return t.fd }
-
-// Set arms the timer for the moment at on the clock of [Now]. A moment that
-// has passed fires at once. A firing that was not read is forgotten.
-func (t *Timer) Set(at time.Duration) error {
-	// it_value 0 would disarm the timer.
-	return t.set(max(at, 1))
-}
-
-// Stop disarms the timer and forgets a firing that was not read.
-func (t *Timer) Stop() error { return t.set(0) }
-
-func (t *Timer) set(at time.Duration) error {
-	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(at))}
-	err := unix.TimerfdSettime(t.fd, unix.TFD_TIMER_ABSTIME, &spec, nil)
-	return os.NewSyscallError("timerfd_settime", err)
-}
-
-// Fired reports whether the timer has fired since it was set or last asked,
-// and makes its descriptor unreadable again.
-func (t *Timer) Fired() (bool, error) {
-	var count [8]byte
-	switch _, err := unix.Read(t.fd, count[:]); err {
-	case nil:
-		return true, nil
-	case unix.EAGAIN:
-		return false, nil
-	default:
-		return false, os.NewSyscallError("read timerfd", err)
-	}
-}
-
-// Close releases the descriptor.
-func (t *Timer) Close() error {
-	fd := t.fd
-	t.fd = -1
-	return os.NewSyscallError("close", unix.Close(fd))
 }

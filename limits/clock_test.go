@@ -6,7 +6,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 )
 
 func TestEarliest(t *testing.T) {
@@ -52,36 +51,4 @@ func TestEarliestIsNeverLateUnderCPUMax(t *testing.T) {
 			}
 		}
 	}
-}
-
-func TestTimer(t *testing.T) {
-	timer, err := NewTimer()
-	require.NoError(t, err)
-	defer timer.Close()
-	fired := func(timeout int) bool {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(timer.FD()), Events: unix.POLLIN}}, timeout)
-		require.NoError(t, err)
-		return n == 1
-	}
-	assert.False(t, fired(0), "a new timer is stopped")
-
-	before := Now()
-	require.NoError(t, timer.Set(before+5*time.Millisecond))
-	require.True(t, fired(5000))
-	assert.GreaterOrEqual(t, Now()-before, 5*time.Millisecond, "not early")
-	was, err := timer.Fired()
-	require.NoError(t, err)
-	assert.True(t, was)
-	was, err = timer.Fired()
-	require.NoError(t, err)
-	assert.False(t, was, "one firing is told once")
-
-	require.NoError(t, timer.Set(before))
-	assert.True(t, fired(5000), "a moment in the past fires at once")
-	require.NoError(t, timer.Set(0))
-	assert.True(t, fired(5000))
-	require.NoError(t, timer.Stop())
-	assert.False(t, fired(0), "stop forgets the firing")
-	require.NoError(t, timer.Set(Now()+time.Hour))
-	assert.False(t, fired(0))
 }

@@ -118,7 +118,7 @@ func TestKernelMemoryLimit(t *testing.T) {
 		assert.Greater(t, u.Memory.Peak.Value, limit-8*MiB)
 	}
 	require.NoError(t, bystander.Process.Signal(unix.Signal(0)), "pid 1's leaf is not in the OOM group")
-	populated, err := g.Populated()
+	populated, err := g.run.event("populated")
 	require.NoError(t, err)
 	assert.True(t, populated)
 }

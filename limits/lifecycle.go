@@ -93,9 +93,6 @@ func (g *Group) Frozen() (bool, error) {
 	return g.job.event("frozen")
 }
 
-// Populated reports whether the group holds any process.
-func (g *Group) Populated() (bool, error) { return g.run.event("populated") }
-
 // event reads a flag of cgroup.events.
 func (d dir) event(key string) (bool, error) {
 	text, err := d.read("cgroup.events")

@@ -68,7 +68,7 @@ func TestWaitEmptyAndEvents(t *testing.T) {
 	require.NoError(t, g.WaitEmpty(0))
 	k.put(events, "populated 1\nfrozen 0\n")
 	require.ErrorIs(t, g.WaitEmpty(5*time.Millisecond), os.ErrDeadlineExceeded)
-	populated, err := g.Populated()
+	populated, err := g.run.event("populated")
 	require.NoError(t, err)
 	assert.True(t, populated)
 	k.put(events, "frozen 1\n")
