@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -71,27 +70,6 @@ func (f *mapFile) choose(helper string, privileged bool, own int, dirs []string)
 	path, err := findHelper(helper, dirs)
 	f.helper = path
 	return err
-}
-
-// SetgroupsDenied reports whether a namespace with these maps refuses setgroups(2)
-// for ever, so that a job in it keeps the supplementary groups of the caller.
-func (m *Maps) SetgroupsDenied() bool { return m.denySetgroups }
-
-// Steps are the actions of [Maps.Write] in words, one a line, with PID for the
-// process.
-func (m *Maps) Steps() []string {
-	var s []string
-	if m.denySetgroups {
-		s = append(s, "write deny to /proc/PID/setgroups")
-	}
-	for _, f := range []*mapFile{&m.uid, &m.gid} {
-		if f.helper != "" {
-			s = append(s, f.helper+" "+strings.Join(helperArgs("PID", f.m), " "))
-			continue
-		}
-		s = append(s, fmt.Sprintf("write %q to /proc/PID/%s", f.m.Kernel(), f.name))
-	}
-	return s
 }
 
 // Write writes the maps of the user namespace that the process pid was created

@@ -2,6 +2,7 @@ package userns
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -54,12 +55,12 @@ func TestPrepare(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			m, err := prepare(c.uid, c.gid, helperDirs)
 			require.NoError(t, err)
-			got := strings.Join(m.Steps(), "\n")
+			got := strings.Join(steps(m), "\n")
 			for _, dir := range helperDirs {
 				got = strings.ReplaceAll(got, dir+"/new", "DIR/new")
 			}
 			assert.Equal(t, strings.Join(c.steps, "\n"), got)
-			assert.Equal(t, strings.Contains(got, "deny"), m.SetgroupsDenied())
+			assert.Equal(t, strings.Contains(got, "deny"), m.denySetgroups)
 		})
 	}
 	_, err := Prepare(idmap.Map{}, gid)
@@ -138,8 +139,8 @@ func TestWriteRoot(t *testing.T) {
 	assert.Equal(t, []string{
 		`write "0 1879048192 15\n1000 1879048207 1\n" to /proc/PID/uid_map`,
 		`write "0 1879048192 15\n100 1879048207 1\n" to /proc/PID/gid_map`,
-	}, m.Steps())
-	assert.False(t, m.SetgroupsDenied())
+	}, steps(m))
+	assert.False(t, m.denySetgroups)
 	for range 2 { // Maps serve more than one namespace
 		p := newTarget(t)
 		require.NoError(t, m.Write(t.Context(), p.proc.Pid, p.pidfd))
@@ -249,4 +250,20 @@ func TestSameLines(t *testing.T) {
 	assert.False(t, sameLines(a, a[:1]))
 	assert.False(t, sameLines(a, idmap.Map{longer, one}))
 	assert.Equal(t, two, a[0], "the argument is not sorted in place")
+}
+
+// steps are the actions of [Maps.Write] in words, with PID for the process.
+func steps(m *Maps) []string {
+	var s []string
+	if m.denySetgroups {
+		s = append(s, "write deny to /proc/PID/setgroups")
+	}
+	for _, f := range []*mapFile{&m.uid, &m.gid} {
+		if f.helper != "" {
+			s = append(s, f.helper+" "+strings.Join(helperArgs("PID", f.m), " "))
+			continue
+		}
+		s = append(s, fmt.Sprintf("write %q to /proc/PID/%s", f.m.Kernel(), f.name))
+	}
+	return s
 }
