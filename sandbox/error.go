@@ -206,7 +206,7 @@ func isConstant(s string) bool {
 }
 
 // stringArg returns the content of an argument that is a string, else how it
-// prints. Hidden ones print as an ellipsis and stay hidden.
+// prints. A hidden list stays hidden.
 func stringArg(p *prog.Program, a prog.Arg) (text string, quoted bool) {
 	text = p.Text(prog.Call("", 0, a), false)
 	text = text[1 : len(text)-1] // the parentheses

@@ -132,7 +132,7 @@ func TestStepError(t *testing.T) {
 		prog.Write(procs, []byte("0"), `"0"`),
 		prog.SetLimit(unix.RLIMIT_NPROC, "RLIMIT_NPROC", unix.Rlimit{Cur: 1, Max: 1}),
 		prog.Prctl(unix.PR_SET_NO_NEW_PRIVS, "PR_SET_NO_NEW_PRIVS", prog.Int(1)),
-		prog.Prctl(unix.PR_SET_NAME, "PR_SET_NAME", prog.Hidden("secret/path")),
+		prog.Prctl(unix.PR_SET_NAME, "PR_SET_NAME", prog.Strings([]string{"secret/path"}, "…")),
 		prog.Call("read", unix.SYS_READ, prog.Fd(gate), prog.Data(nil, "gate"), prog.Int(8)),
 	)
 	p.AddJob(prog.StageExec,

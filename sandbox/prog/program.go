@@ -67,7 +67,8 @@ func (p *Program) slotName(s Slot) string {
 }
 
 // Print writes the program, a step a line. It is deterministic: descriptors
-// appear by name. secrets also shows what [Hidden] hides.
+// appear by name. secrets also shows
+// the lists that print as a text of their own.
 func (p *Program) Print(w io.Writer, secrets bool) error {
 	var b strings.Builder
 	b.WriteString("runner\n  clone\n      clone3(" + p.FlagsText + ")\n")
@@ -129,9 +130,7 @@ func (p *Program) argText(a Arg, secrets bool) string {
 			return quoteList(a.list)
 		}
 	case argString:
-		if secrets || a.text == "" {
-			return quote(a.str)
-		}
+		return quote(a.str)
 	}
 	if a.text != "" {
 		return a.text

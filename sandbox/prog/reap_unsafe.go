@@ -30,9 +30,8 @@ type reaper struct {
 }
 
 const (
-	wall    = 0x40000000 // __WALL: children of any clone flags
-	pollIn  = 1
-	pollHup = 16
+	wall   = 0x40000000 // __WALL: children of any clone flags
+	pollIn = 1
 )
 
 // reap is init's life after the fork of the job: it reaps every process of the

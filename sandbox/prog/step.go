@@ -94,10 +94,6 @@ func Fd(s Slot) Arg { return Arg{kind: argSlot, n: uint64(s)} }
 // Str is a C string; s must not hold a NUL (see [Program.Start]).
 func Str(s string) Arg { return Arg{kind: argString, str: s} }
 
-// Hidden is a C string whose content may be a secret: it prints as hidden
-// unless secrets are asked for.
-func Hidden(s string) Arg { return Arg{kind: argString, str: s, text: "…"} }
-
 // Data is a block of memory that prints as text.
 func Data(b []byte, text string) Arg { return Arg{kind: argBytes, data: b, text: text} }
 
