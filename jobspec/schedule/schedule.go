@@ -63,9 +63,6 @@ func New(b Budget, claims []Claim) *Queue {
 // Ready adds a job.
 func (q *Queue) Ready(job int) { heap.Push(&q.ready, job) }
 
-// Waiting is the number of jobs that are ready and have not started.
-func (q *Queue) Waiting() int { return len(q.ready.jobs) }
-
 // Next takes the job that starts now and the CPU it gets, -1 for none; ok is
 // false if none can start before another ends.
 func (q *Queue) Next() (job, cpu int, ok bool) {

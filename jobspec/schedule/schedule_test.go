@@ -32,7 +32,7 @@ func TestOrder(t *testing.T) {
 	next(0, 0, false) // no slot
 	q.Done(3)
 	next(0, 0, false) // 1 does not fit, and 2, which would, does not overtake
-	assert.Equal(t, 3, q.Waiting())
+	assert.Len(t, q.ready.jobs, 3)
 	q.Done(0)
 	next(1, -1, true)
 	next(2, -1, true)
