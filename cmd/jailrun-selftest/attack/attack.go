@@ -27,10 +27,9 @@ type Control uint8
 
 // The controls.
 const (
-	None       Control = iota // nowhere without real privilege; Attack.Why says so
-	Outside                   // as an ordinary process of the same user
-	Namespace                 // as root of new namespaces, with every capability in them
-	Unfiltered                // in the sandbox without its system call filter
+	None      Control = iota // nowhere without real privilege; Attack.Why says so
+	Outside                  // as an ordinary process of the same user
+	Namespace                // as root of new namespaces, with every capability in them
 )
 
 // An Attack is one attempt. It must do no harm where its control is run, and
