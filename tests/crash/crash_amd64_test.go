@@ -46,6 +46,15 @@ func needs(t *testing.T) {
 	}
 }
 
+// sampled leaves the other identities to the whole matrix: under the tracer a
+// run takes half a second.
+func sampled(t *testing.T, id hostdiff.Identity) {
+	t.Helper()
+	if id != hostdiff.Self && !everything {
+		t.Skip("JAILRUN_TEST_ALL=1 makes it also under this identity")
+	}
+}
+
 // traced runs jailrun under a tracer.
 func traced(t *testing.T, id hostdiff.Identity, o order, args ...string) (tr trace, stdout, stderr string) {
 	t.Helper()
@@ -114,9 +123,7 @@ func TestCrash(t *testing.T) {
 	needs(t)
 	here := hostdiff.Here
 	here.Each(t, func(t *testing.T, id hostdiff.Identity) {
-		if id == hostdiff.Auto && !everything {
-			t.Skip("its calls are those of block; JAILRUN_TEST_ALL=1 makes them")
-		}
+		sampled(t, id)
 		counts := calls(t, id, through)
 		for _, c := range []struct {
 			name   string
@@ -124,12 +131,12 @@ func TestCrash(t *testing.T) {
 			sample int
 			codes  []int // -1: a signal
 		}{
-			{"runner killed", order{Role: "runner", Signal: unix.SIGKILL}, 25, []int{-1}},
-			{"runner told to end", order{Role: "runner", Signal: unix.SIGTERM}, 12, []int{-1, 0, 143, 125}},
-			{"runner panics", order{Role: "runner", Signal: unix.SIGABRT}, 12, []int{-1, 2}},
-			{"runner stopped for a while", order{Role: "runner", Hold: true}, 6, []int{0}},
-			{"init killed", order{Role: "init", Signal: unix.SIGKILL}, 12, []int{0, 125, 137}},
-			{"job killed", order{Role: "job", Signal: unix.SIGKILL}, 8, []int{125, 137}},
+			{"runner killed", order{Role: "runner", Signal: unix.SIGKILL}, 10, []int{-1}},
+			{"runner told to end", order{Role: "runner", Signal: unix.SIGTERM}, 4, []int{-1, 0, 143, 125}},
+			{"runner panics", order{Role: "runner", Signal: unix.SIGABRT}, 4, []int{-1, 2}},
+			{"runner stopped for a while", order{Role: "runner", Hold: true}, 3, []int{0}},
+			{"init killed", order{Role: "init", Signal: unix.SIGKILL}, 5, []int{0, 125, 137}},
+			{"job killed", order{Role: "job", Signal: unix.SIGKILL}, 4, []int{125, 137}},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				worst := time.Duration(0)
@@ -180,9 +187,7 @@ func TestInjection(t *testing.T) {
 	needs(t)
 	here := hostdiff.Here
 	here.Each(t, func(t *testing.T, id hostdiff.Identity) {
-		if id == hostdiff.Auto && !everything {
-			t.Skip("its calls are those of block; JAILRUN_TEST_ALL=1 makes them")
-		}
+		sampled(t, id)
 		if id == hostdiff.Block {
 			t.Skip("the helper that makes the id-mapped mounts of a run by root is no part of the sandbox, and is not told apart from init here")
 		}
@@ -192,7 +197,7 @@ func TestInjection(t *testing.T) {
 		for _, role := range []string{"runner", "init", "job"} {
 			t.Run(role, func(t *testing.T) {
 				clean, unharmed, goRuntime := 0, 0, 0
-				for i, n := range nth(counts[role], 25) {
+				for i, n := range nth(counts[role], 8) {
 					list := errnos
 					if !everything {
 						list = errnos[i%len(errnos):][:1]
