@@ -54,13 +54,3 @@ func checkFree(list []Port) error {
 	}
 	return nil
 }
-
-// privateDir makes a directory that only we may enter, for a socket or a FIFO.
-// It is removed before the job runs.
-func privateDir() (string, error) {
-	base := os.Getenv("XDG_RUNTIME_DIR")
-	if os.Geteuid() == 0 || base == "" {
-		base = os.TempDir()
-	}
-	return os.MkdirTemp(base, "jailrun-net-")
-}

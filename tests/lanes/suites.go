@@ -16,8 +16,9 @@ import (
 
 // entry is a package and the lanes in which its tests run.
 type entry struct {
-	pkg   string // relative to the module
-	lanes []string
+	pkg      string // relative to the module
+	lanes    []string
+	programs []string // built into bin/ beside the tests, which find them there
 }
 
 // packages is what runs where. A package belongs into a lane whose kernel or host shows what the others do not: into
@@ -26,17 +27,19 @@ type entry struct {
 func packages() []entry {
 	every, kernels := vm.Lanes(), []string{vm.UML, vm.QEMU}
 	return []entry{
-		{"./tests/lane", every},
-		{"./idmap", kernels},
-		{"./userns", kernels},
-		{"./limits", every},
-		{"./sandbox/prog", kernels},
-		{"./sandbox/seccomp", kernels},
-		{"./sandbox", every},
-		{"./fs/image", []string{vm.UML}},
-		{"./cmd/jailrun", every},
+		{pkg: "./tests/lane", lanes: every},
+		{pkg: "./idmap", lanes: kernels},
+		{pkg: "./userns", lanes: kernels},
+		{pkg: "./limits", lanes: every},
+		{pkg: "./sandbox/prog", lanes: kernels},
+		{pkg: "./sandbox/seccomp", lanes: kernels},
+		{pkg: "./sandbox", lanes: every},
+		{pkg: "./fs/image", lanes: []string{vm.UML}},
+		{pkg: "./cmd/jailrun", lanes: every},
 		// The kernel's tier, as in lane uml, whose time is the longer.
-		{"./tests/corpus", []string{vm.Systemd, vm.QEMU}},
+		{pkg: "./tests/corpus", lanes: []string{vm.Systemd, vm.QEMU}},
+		// User Mode Linux has no nft_reject.
+		{pkg: "./tests/net", lanes: []string{vm.QEMU}, programs: []string{"./cmd/jailrun", "./cmd/jailrun-net", "./tests/net/probe"}},
 	}
 }
 
@@ -72,6 +75,9 @@ func compile(ctx context.Context, o options, root, dir string) ([]suite, error) 
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("compile the tests of %s: %w\n%s", pkg, err, out)
 		}
+		if err := buildPrograms(ctx, root, dir, e.programs); err != nil {
+			return nil, err
+		}
 		if err := compileC(ctx, s.dir, dir); err != nil {
 			return nil, err
 		}
@@ -81,6 +87,23 @@ func compile(ctx context.Context, o options, root, dir string) ([]suite, error) 
 		return nil, fmt.Errorf("no package matches %q; tests/lanes/suites.go lists them", o.pkg)
 	}
 	return suites, nil
+}
+
+// buildPrograms puts the programs of a package's tests into bin/ beside the tests: a lane has no Go.
+func buildPrograms(ctx context.Context, root, dir string, programs []string) error {
+	if len(programs) == 0 {
+		return nil
+	}
+	bin := filepath.Join(dir, "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil { // jailrun runs no program of a directory that others may write
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-o", bin + "/"}, programs...)...)
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", strings.Join(programs, " "), err, out)
+	}
+	return nil
 }
 
 func moduleRoot(ctx context.Context) (string, error) {

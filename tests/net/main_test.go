@@ -74,10 +74,10 @@ func begin(m *testing.M) (int, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return 0, err
 	}
-	build := exec.Command("go", "build", "-trimpath", "-o", dir+"/", "../../cmd/jailrun", "../../cmd/jailrun-net", "./probe")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("go build: %w: %s", err, out)
+	if built := builtBeside(); built != "" {
+		dir = built
+	} else if err := build(dir); err != nil {
+		return 0, err
 	}
 	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
 	if os.Geteuid() != 0 {
@@ -88,15 +88,40 @@ func begin(m *testing.M) (int, error) {
 	return again("setup", attr, "JAILRUN_NET_BIN="+dir, "JAILRUN_NET_ROOT="+strconv.FormatBool(os.Geteuid() == 0))
 }
 
+// builtBeside is the directory of the programs that a lane has built, or "".
+func builtBeside() string {
+	self, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	dir := filepath.Join(filepath.Dir(self), "bin")
+	if _, err := os.Stat(filepath.Join(dir, "jailrun-net")); err != nil {
+		return ""
+	}
+	return dir
+}
+
+func build(dir string) error {
+	cmd := exec.Command("go", "build", "-trimpath", "-o", dir+"/", "../../cmd/jailrun", "../../cmd/jailrun-net", "./probe")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w: %s", err, out)
+	}
+	return nil
+}
+
 // skipped says why there is no test network; tests are then skipped with it.
 var skipped string
 
 // missing says what this host lacks for the tests.
 func missing() string {
-	for _, program := range []string{"go", "ip", "slirp4netns", "pasta", "nsenter"} {
+	for _, program := range []string{"ip", "slirp4netns", "pasta", "nsenter"} {
 		if _, err := exec.LookPath(program); err != nil {
-			return err.Error()
+			return program + " is not installed"
 		}
+	}
+	if _, err := exec.LookPath("go"); err != nil && builtBeside() == "" {
+		return "go is not installed"
 	}
 	if a := lane.Has("tun"); !a.Yes && os.Geteuid() != 0 {
 		return "/dev/net/tun: " + a.Why
@@ -195,7 +220,7 @@ func setUp() (int, error) {
 // openTun puts a device node open to all over /dev/net/tun, in this mount
 // namespace only.
 func openTun() error {
-	node := filepath.Join(os.Getenv("JAILRUN_NET_BIN"), "tun")
+	node := filepath.Join(os.Getenv("JAILRUN_NET_BIN"), "tun") // of root, who built there
 	if err := unix.Mknod(node, unix.S_IFCHR|0o666, int(unix.Mkdev(10, 200))); err != nil {
 		return &os.PathError{Op: "mknod", Path: node, Err: err}
 	}

@@ -65,5 +65,5 @@ func (p *parts) stockKernel(root string) error {
 	}
 	return p.loadModules(modules, "virtio_pci", "virtio_blk", "virtio_console", "9pnet_virtio", "9p",
 		"?crc32c_generic", "ext4", "overlay", "tun", "fuse",
-		"?nf_tables", "?nft_reject_inet", "?nft_limit", "?nft_ct")
+		"?nf_tables", "?nft_reject_inet", "?nft_limit", "?nft_ct", "?veth")
 }
