@@ -138,6 +138,9 @@ func (r *run) canceled() bool { return r.firedBy(byCancel) }
 
 // evidence gathers what the verdict rests on. The group must still be there.
 func (r *run) evidence(failure *Error) evidence {
+	if r.watch != nil {
+		r.watch.afterwards()
+	}
 	e := evidence{
 		failure: failure, begun: r.proc.Stamp(stampGo), exit: r.exit, initKilled: r.end.ours,
 		fired: r.end.fired, limits: r.plan.limits, killsCalls: seccomp.Kills(r.plan.filters.meant), output: r.written.Load(),

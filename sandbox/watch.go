@@ -176,6 +176,21 @@ func (w *watch) exceeded(now time.Duration, used limits.Size) {
 	w.run.fire(firing{by: byMemory, at: now, value: int64(used), largest: w.nameLargest()}, false)
 }
 
+// afterwards looks once more when every process is dead: files that the job
+// left in its tmpfs are still there, however late the last look was.
+func (w *watch) afterwards() {
+	r := w.run
+	if !r.plan.watchesMemory() || r.firedBy(byMemory) {
+		return
+	}
+	files, err := w.unmapped()
+	if err != nil || files <= r.plan.limits.Memory {
+		return
+	}
+	w.memory = max(w.memory, files)
+	r.end.fired = append(r.end.fired, firing{by: byMemory, at: limits.Now(), value: int64(files), largest: ", all of it in files that it left"})
+}
+
 // nameLargest tells of the process with the most memory of its own; "" for one
 // that is gone.
 func (w *watch) nameLargest() string {
