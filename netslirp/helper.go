@@ -144,11 +144,13 @@ func (h *helper) asleep() bool {
 
 // ended says how the helper ended, or "" if it runs.
 func (h *helper) ended() string {
-	select {
-	case <-h.done:
-	default:
+	// It may be dead and not yet reaped by the goroutine that waits for it.
+	var dead unix.Siginfo
+	err := unix.Waitid(unix.P_PID, h.cmd.Process.Pid, &dead, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	if err == nil && dead.Signo == 0 {
 		return ""
 	}
+	<-h.done
 	how := "it ended"
 	if h.err != nil {
 		how = h.err.Error()

@@ -78,6 +78,8 @@ func TestKill(t *testing.T) {
 		require.Less(t, kills, 200, "the batch makes progress")
 		cmd := exec.Command("/proc/self/exe")
 		cmd.Env = append(os.Environ(), "JAILRUN_TEST_BATCH="+dir)
+		var said strings.Builder
+		cmd.Stderr = &said
 		out, err := cmd.StdoutPipe()
 		require.NoError(t, err)
 		require.NoError(t, cmd.Start())
@@ -104,7 +106,7 @@ func TestKill(t *testing.T) {
 			}
 		}
 		if before = after; over {
-			require.NoError(t, err)
+			require.NoError(t, err, said.String())
 			break
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -96,9 +97,18 @@ func lockedAt(path string) (*os.File, error) {
 	return f, nil
 }
 
-// lock is let go of by the kernel with the process.
+// lockPatience is how long the sandboxes of a batch that was killed may take to
+// end: they are forks of it and hold its lock as long as they have not closed
+// what came along.
+const lockPatience = 3 * time.Second
+
+// lock is let go of by the kernel with the process and what it has just forked.
 func lock(f *os.File) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for end := time.Now().Add(lockPatience); errors.Is(err, unix.EWOULDBLOCK) && time.Now().Before(end); {
+		<-time.After(10 * time.Millisecond)
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		err = ErrLocked
 	}
