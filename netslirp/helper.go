@@ -104,9 +104,11 @@ func (h *helper) bound() error {
 	return nil
 }
 
+func (h *helper) kill() { _ = h.cmd.Process.Kill() } // fails if it is over
+
 // stop ends the helper and reaps it. It may be called again.
 func (h *helper) stop() {
-	_ = h.cmd.Process.Kill() // fails if it is over
+	h.kill()
 	<-h.done
 }
 

@@ -38,6 +38,7 @@ type Network struct {
 	config Config
 	wall   wall
 	group  *os.File
+	ending []running // killed, and not yet waited for
 	find   lookup
 }
 
@@ -109,13 +110,14 @@ func (n *Network) check() error {
 type running interface {
 	ended() string // how, if it has ended before it was told to
 	settle()       // wait until what the job sent is passed on
-	stop() error
+	kill()         // without waiting for its end
+	stop() error   // kill, and wait
 }
 
 // Attach configures the namespace net, which the user namespace user owns, and
 // sends the rules through filter, a NETLINK_NETFILTER socket made in it; all
 // three stay the caller's. pid is used by pasta and by rootlesskit's driver. The caller
-// calls detach once: it ends the helpers and returns the [Record].
+// calls detach once: it kills the helpers and returns the [Record].
 func (n *Network) Attach(ctx context.Context, pid int, user, net, filter *os.File) (detach func() (json.RawMessage, error), err error) {
 	var (
 		r     running
@@ -196,8 +198,9 @@ func (n *Network) answersLoopback() bool {
 	return slices.ContainsFunc(n.config.Ports, func(p Port) bool { return p.Proto == UDP && p.IP.IsLoopback() })
 }
 
-// detach reads the counters, which live as long as the rules' socket, and ends
-// the helpers.
+// detach reads the counters, which live as long as the rules' socket, and kills
+// the helpers. Close waits for their end: the kernel takes 20 ms and more to let
+// go of a tap device.
 func (n *Network) detach(r running, rules *nftables.Conn) (json.RawMessage, error) {
 	rec := Record{Driver: n.config.Driver, Ended: r.ended()}
 	if n.answersLoopback() {
@@ -208,17 +211,24 @@ func (n *Network) detach(r running, rules *nftables.Conn) (json.RawMessage, erro
 		r.settle()
 		err = rec.read(rules)
 	}
-	err = errors.Join(err, rules.CloseLasting(), r.stop())
+	r.kill()
+	n.ending = append(n.ending, r)
+	err = errors.Join(err, rules.CloseLasting())
 	b, encodeErr := json.Marshal(&rec)
 	return b, errors.Join(err, encodeErr)
 }
 
-// Close ends what Prepare began.
+// Close ends what Prepare began, and waits for the helpers' end.
 func (n *Network) Close() error {
+	var err error
+	for _, r := range n.ending {
+		err = errors.Join(err, r.stop())
+	}
+	n.ending = nil
 	if n.group == nil {
-		return nil
+		return err
 	}
 	group := n.group
 	n.group = nil
-	return group.Close()
+	return errors.Join(err, group.Close())
 }

@@ -78,6 +78,9 @@ func (d *rootlesskitDriver) stop() error {
 	return cleanup()
 }
 
+// kill waits, too: rootlesskit has one way to end it.
+func (d *rootlesskitDriver) kill() { _ = d.stop() }
+
 // settle cannot look.
 func (d *rootlesskitDriver) settle() {}
 

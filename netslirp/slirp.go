@@ -112,6 +112,7 @@ func (d *slirpDriver) stop() error {
 	return d.exit.Close()
 }
 
+func (d *slirpDriver) kill()         { d.helper.kill() }
 func (d *slirpDriver) settle()       { d.helper.settle() }
 func (d *slirpDriver) ended() string { return d.helper.ended() }
 

@@ -60,7 +60,7 @@ func (n *netHelper) Prepare(_ context.Context, group *os.File) (hosts, resolv st
 	}
 	defer null.Close()
 	attr := &os.ProcAttr{
-		Dir: "/", Env: netEnvironment(), Files: []*os.File{null, null, os.Stderr, theirs},
+		Dir: "/", Env: netEnvironment(), Files: []*os.File{null, null, null, theirs}, // a pipe of the caller's is not to stay open behind us
 		// Not in our process group: Ctrl-C is for us, and we end it.
 		Sys: &syscall.SysProcAttr{Setpgid: true},
 	}
@@ -151,7 +151,8 @@ func (e *netError) Error() string { return e.text }
 // Hint says what to do.
 func (e *netError) Hint() string { return e.hint }
 
-// Close lets the sibling end: it ends the helpers and then itself.
+// Close lets the sibling end: it waits for the helpers, which takes the kernel 20
+// ms and more, and ends itself. Nobody waits for that.
 func (n *netHelper) Close() error {
 	if n.socket >= 0 {
 		_ = unix.Close(n.socket)
@@ -162,6 +163,6 @@ func (n *netHelper) Close() error {
 	}
 	p := n.process
 	n.process = nil
-	_, err := p.Wait()
-	return err
+	go func() { _, _ = p.Wait() }()
+	return nil
 }
