@@ -9,11 +9,11 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/jailrun/jailrun/idmap"
+	"github.com/jailrun/jailrun/tests/lane"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
-
-	"github.com/jailrun/jailrun/idmap"
 )
 
 func lockThread() (unlock func()) {
@@ -115,13 +115,7 @@ func TestWriteKnowsTheProcess(t *testing.T) {
 	uid, gid := own()
 	dead, alive := newTarget(t), newTarget(t)
 	require.NoError(t, dead.proc.Kill())
-	fds := []unix.PollFd{{Fd: int32(dead.pidfd), Events: unix.POLLIN}}
-	for {
-		if _, err := unix.Poll(fds, 10_000); err != unix.EINTR {
-			require.NoError(t, err)
-			break
-		}
-	}
+	require.True(t, lane.Ended(t, dead.pidfd))
 	require.ErrorIs(t, WriteMaps(t.Context(), alive.proc.Pid, dead.pidfd, uid, gid), unix.ESRCH)
 	assert.Empty(t, procFile(t, alive.proc.Pid, "uid_map"))
 	require.ErrorIs(t, WriteMaps(t.Context(), alive.proc.Pid, -1, uid, gid), unix.EBADF)

@@ -132,6 +132,7 @@ func (a *Arena) Outside(t *testing.T, id Identity, flags uintptr, args ...string
 	defer cancel()
 	cmd := exec.CommandContext(ctx, a.Attack(), args...)
 	a.As(cmd, id)
+	cmd.SysProcAttr.Setsid = true // as a job is; a session is what has an autogroup to write to
 	if flags != 0 {
 		uid := os.Geteuid()
 		if cmd.SysProcAttr.Credential != nil {
