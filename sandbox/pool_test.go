@@ -14,11 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jailrun/jailrun/sandbox"
-	"github.com/jailrun/jailrun/tests/lane"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/sandbox"
+	"github.com/jailrun/jailrun/tests/lane"
 )
 
 func newPool(t *testing.T, s sandbox.Spec, o sandbox.PoolOptions) *sandbox.Pool {

@@ -9,11 +9,12 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/jailrun/jailrun/idmap"
-	"github.com/jailrun/jailrun/tests/lane"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/idmap"
+	"github.com/jailrun/jailrun/tests/lane"
 )
 
 func lockThread() (unlock func()) {

@@ -11,10 +11,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jailrun/jailrun/tests/lane"
 	"github.com/stretchr/testify/assert"
 	requires "github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/tests/lane"
 )
 
 // What cannot be is said before the job runs, with the flag, the value and the

@@ -15,10 +15,11 @@ import (
 	"testing"
 	"time"
 
-	probes "github.com/jailrun/jailrun/tests/lane"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	probes "github.com/jailrun/jailrun/tests/lane"
 )
 
 var lanesFlag = flag.String("lanes", UML, "lanes to test, separated by commas")
