@@ -39,6 +39,11 @@ type FindOptions struct {
 	// is as limited as the caller's group.
 	Manager bool
 
+	// Parts are lists of controllers to be content with, the best first, where
+	// not all of Need can be had; [Subtree.Lacks] then says what is missing and
+	// why, as for Bare.
+	Parts [][]string
+
 	// Bare accepts a subtree that lacks controllers of Need when nothing
 	// better is found; [Subtree.Lacks] then says what is missing and why.
 	Bare bool
@@ -102,11 +107,42 @@ func FindSubtree(opt FindOptions) (*Subtree, error) {
 			s.Close()
 		}
 	}
+	if s := findPart(&opt, bare); s != nil {
+		s.lacks = &failed
+		return s, nil
+	}
 	if bare != nil {
 		bare.lacks = &failed
 		return bare, nil
 	}
 	return nil, &failed
+}
+
+// findPart looks for the first of the parts that can be had: in the subtree
+// that has none of its controllers enabled yet, if there is one, or else from
+// the manager. It closes the former if the latter does better.
+func findPart(opt *FindOptions, bare *Subtree) *Subtree {
+	for _, part := range opt.Parts {
+		o := *opt
+		o.Need = part
+		if bare != nil && bare.enablePart(&o) {
+			return bare
+		}
+		if !opt.Manager {
+			continue
+		}
+		switch s, err := managerGroup(&o); {
+		case err != nil:
+		case s.lacks != nil:
+			s.Close()
+		default:
+			if bare != nil {
+				bare.Close()
+			}
+			return s
+		}
+	}
+	return nil
 }
 
 // ways lists the ways in the order in which they are tried.

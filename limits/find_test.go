@@ -260,6 +260,36 @@ func TestFindBare(t *testing.T) {
 	assert.Empty(t, s.Controllers())
 }
 
+// What users are commonly delegated: memory is worth having without cpu.
+func TestFindParts(t *testing.T) {
+	parts := func(o *FindOptions) {
+		o.Need, o.Evacuate, o.Bare = []string{"pids", "memory", "cpu"}, true, true
+		o.Parts = [][]string{{"pids", "memory"}, {"pids", "cpu"}}
+	}
+	for available, want := range map[string][]string{
+		"memory pids": {"memory", "pids"}, "cpu pids": {"cpu", "pids"}, "io": {}, "cpu memory pids": {"cpu", "memory", "pids"},
+	} {
+		k := newFakeKernel(t, scope)
+		k.put(scope+"/cgroup.controllers", available+"\n")
+		s, err := find(t, k, parts)
+		require.NoError(t, err)
+		assert.ElementsMatch(t, want, s.Controllers(), available)
+		if len(want) == 3 {
+			assert.NoError(t, s.Lacks())
+			continue
+		}
+		require.ErrorIs(t, s.Lacks(), ErrNoController, available)
+		assert.Equal(t, len(want) > 0, s.Evacuated() != nil, "only for what is worth it: %s", available)
+	}
+
+	// Nobody is moved who must not be.
+	k := newFakeKernel(t, scope)
+	k.put(scope+"/cgroup.controllers", "memory pids\n")
+	s, err := find(t, k, func(o *FindOptions) { parts(o); o.Evacuate = false })
+	require.NoError(t, err)
+	assert.Empty(t, s.Controllers())
+}
+
 func TestFindOnlyWantedMayBeRefused(t *testing.T) {
 	k := newFakeKernel(t, "/")
 	opt := k.options()

@@ -62,6 +62,21 @@ func TestFindAsksTheManager(t *testing.T) {
 	assert.Equal(t, strconv.Itoa(os.Getppid())+"\n", k.read(session()+"/cgroup.procs"))
 }
 
+// The manager is asked for what the user has of the controllers.
+func TestFindAsksTheManagerForParts(t *testing.T) {
+	k, unit := newSession(t), ""
+	k.put(userManager()+"/cgroup.controllers", "memory pids\n")
+	s, err := find(t, k, func(o *FindOptions) {
+		asking(k, &unit)(o)
+		o.Need, o.Parts = []string{"pids", "memory", "cpu"}, [][]string{{"pids", "memory"}}
+	})
+	require.NoError(t, err)
+	assert.NotEmpty(t, unit)
+	assert.Subset(t, s.Controllers(), []string{"memory", "pids"})
+	require.ErrorContains(t, s.Lacks(), "cpu is not delegated to the user, only: memory pids")
+	assert.Positive(t, s.ScopeTook())
+}
+
 // A scope lies beside the caller's group: whatever limits that would be shed.
 func TestFindNeverShedsALimit(t *testing.T) {
 	for name, c := range map[string]struct {

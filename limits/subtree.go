@@ -160,6 +160,22 @@ func (s *Subtree) enable(opt *FindOptions, membership []byte, procs []int) *reas
 	return nil
 }
 
+// enablePart enables fewer controllers than were needed, and reports whether
+// that was possible.
+func (s *Subtree) enablePart(opt *FindOptions) bool {
+	available, err := s.words("cgroup.controllers")
+	if err != nil {
+		return false
+	}
+	for _, name := range opt.Need {
+		if !slices.Contains(available, name) {
+			return false
+		}
+	}
+	procs, err := s.dir.procs()
+	return err == nil && s.enable(opt, nil, procs) == nil
+}
+
 // free sees to it that the directory holds no process, where the kernel wants
 // that before it enables controllers below. For most it refuses (EBUSY, the
 // no-internal-process rule); for cpu, pids and cpuset it does not, but turns

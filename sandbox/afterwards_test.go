@@ -20,15 +20,15 @@ func TestMemoryAfterwards(t *testing.T) {
 	require.NoError(t, err)
 	require.Greater(t, used, limits.Size(1))
 	for _, c := range []struct {
-		tier  Tier
+		held  holds
 		limit limits.Size
 		fires bool
-	}{{TierWatchdog, 1, true}, {TierWatchdog, used * 2, false}, {TierWatchdog, 0, false}, {TierCgroup, 1, false}} {
-		r := &run{areas: []*os.File{area}, plan: &Plan{tier: c.tier, limits: Limits{Memory: c.limit}}}
+	}{{holds{}, 1, true}, {holds{}, used * 2, false}, {holds{}, 0, false}, {everyLimit, 1, false}} {
+		r := &run{areas: []*os.File{area}, plan: &Plan{held: c.held, limits: Limits{Memory: c.limit}}}
 		w := &watch{run: r}
 		w.afterwards()
 		w.afterwards() // once is enough
-		assert.Equal(t, c.fires, r.firedBy(byMemory), "%s %d", c.tier, c.limit)
+		assert.Equal(t, c.fires, r.firedBy(byMemory), "%v %d", c.held, c.limit)
 		assert.LessOrEqual(t, len(r.end.fired), 1)
 	}
 }

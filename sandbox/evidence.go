@@ -34,8 +34,9 @@ type evidence struct {
 	fired []firing
 
 	limits Limits // in force, with the defaults filled in
-	// killsCalls: the filter in force kills for some system calls, so a
-	// SIGSYS is its work. Filters that answer with an errno never send one.
+	// killsCalls: the filter in force kills for some system calls by itself, so
+	// a SIGSYS is its work. One with a listener never sends a SIGSYS, nor does
+	// one that answers with an errno.
 	killsCalls bool
 	// denied are the calls that the filter refused and that are named, and
 	// profile is its name.

@@ -143,7 +143,7 @@ func (r *run) evidence(failure *Error) evidence {
 	}
 	e := evidence{
 		failure: failure, begun: r.proc.Stamp(stampGo), exit: r.exit, initKilled: r.end.ours,
-		fired: r.end.fired, limits: r.plan.limits, killsCalls: seccomp.Kills(r.plan.filters.meant), output: r.written.Load(),
+		fired: r.end.fired, limits: r.plan.limits, killsCalls: !r.plan.filters.listen && seccomp.Kills(r.plan.filters.meant), output: r.written.Load(),
 		denied: r.listener.report(), profile: r.cmd.profile(),
 	}
 	if r.group != nil {

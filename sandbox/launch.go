@@ -91,7 +91,7 @@ func (r *run) start() error {
 	if err != nil {
 		return wrap("net", err)
 	}
-	b := build{net: net, tier: r.tier, identity: id, stdin: r.cmd.wantsStdin(), hasCgroup: r.group != nil}
+	b := build{net: net, held: r.held, identity: id, stdin: r.cmd.wantsStdin(), hasCgroup: r.group != nil}
 	if r.waiting {
 		b.late, b.stdin = true, true
 	}
@@ -271,7 +271,7 @@ func (c *Cmd) Plan() (*Plan, error) {
 		return nil, wrap("survey", err)
 	}
 	defer f.image.close()
-	tier, tree, _, err := c.tier("")
+	_, tree, _, err := c.tier("")
 	if err != nil {
 		return nil, wrap("limits", err)
 	}
@@ -283,7 +283,7 @@ func (c *Cmd) Plan() (*Plan, error) {
 	if c.Network != nil {
 		net = &netFiles{} // what the files will say is known at the launch
 	}
-	plan, err := newPlan(s, f, build{net: net, tier: tier, identity: id, stdin: c.wantsStdin(), hasCgroup: tree != nil})
+	plan, err := newPlan(s, f, build{net: net, held: heldBy(tree), identity: id, stdin: c.wantsStdin(), hasCgroup: tree != nil})
 	if err != nil {
 		return nil, wrap("plan", err)
 	}

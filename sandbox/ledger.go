@@ -9,10 +9,9 @@ import (
 // enforcement is how a run holds its job to the limits. The zero value is the
 // watchdog tier with nothing to help it.
 type enforcement struct {
-	tier Tier
-	// pidsByGroup: the tasks are held by pids.max, which also counts
-	// refusals. RLIMIT_NPROC is set in any case.
-	pidsByGroup bool
+	// held is what the kernel holds by the job's group. RLIMIT_NPROC is set in
+	// any case; pids.max also counts refusals.
+	held holds
 	// freezes: the CPU share is held by cgroup.freeze instead of signals.
 	freezes bool
 	// cpuStat: CPU time comes from a group's cpu.stat, which misses nobody.
@@ -50,13 +49,13 @@ func ledger(l Limits, how enforcement) []Enforced {
 	}
 	add(l.Memory > 0, how.memory(l.Memory))
 	add(l.Memory > 0, how.swap(l.Swap))
-	add(l.MemoryHigh > 0, how.group("memory_high", uint64(l.MemoryHigh), "cgroup memory.high"))
+	add(l.MemoryHigh > 0, group(how.held.memory, "memory_high", uint64(l.MemoryHigh), "cgroup memory.high"))
 	add(l.CPU > 0, how.cpu(l.CPU))
-	add(l.CPUs != "", how.group("cpuset", l.CPUs, "cgroup cpuset.cpus"))
-	add(l.Weight > 0, how.group("cpu_weight", l.Weight, "cgroup cpu.weight"))
+	add(l.CPUs != "", group(how.held.cpuset, "cpuset", l.CPUs, "cgroup cpuset.cpus"))
+	add(l.Weight > 0, group(how.held.cpu, "cpu_weight", l.Weight, "cgroup cpu.weight"))
 	add(l.IORead > 0, how.disks("io_read", uint64(l.IORead)))
 	add(l.IOWrite > 0, how.disks("io_write", uint64(l.IOWrite)))
-	add(l.IOWeight > 0, how.group("io_weight", l.IOWeight, "cgroup io.weight"))
+	add(l.IOWeight > 0, group(how.held.io, "io_weight", l.IOWeight, "cgroup io.weight"))
 	add(l.Pids > 0, how.pids(l.Pids))
 	add(l.CPUTime > 0, how.cpuTime(l.CPUTime))
 	add(l.Wall > 0, Enforced{
@@ -81,12 +80,9 @@ func ledger(l Limits, how enforcement) []Enforced {
 	return append(rows, rlimitRows(&l.Rlimits)...)
 }
 
-// byGroup reports whether the kernel holds the job by its group.
-func (how *enforcement) byGroup() bool { return how.tier == TierCgroup }
-
 // group is a limit that only a group can hold.
-func (how *enforcement) group(name string, asked any, file string) Enforced {
-	if !how.byGroup() {
+func group(held bool, name string, asked any, file string) Enforced {
+	if !held {
 		return Enforced{
 			Name: name, Asked: asked, Mechanism: "none", EnforcedBy: byNobody, HoldsAgainst: nothing,
 			Note: "it needs a delegated cgroup",
@@ -97,8 +93,8 @@ func (how *enforcement) group(name string, asked any, file string) Enforced {
 
 // disks is a rate of I/O.
 func (how *enforcement) disks(name string, asked uint64) Enforced {
-	e := how.group(name, asked, "cgroup io.max")
-	if how.byGroup() {
+	e := group(how.held.io, name, asked, "cgroup io.max")
+	if how.held.io {
 		e.Note = "bytes a second of each block device; file systems without one (network, memory) are not counted"
 	}
 	return e
@@ -106,7 +102,7 @@ func (how *enforcement) disks(name string, asked uint64) Enforced {
 
 func (how *enforcement) memory(n limits.Size) Enforced {
 	e := Enforced{Name: "memory", Asked: uint64(n), Mechanism: "cgroup memory.max", EnforcedBy: byKernel, HoldsAgainst: everything}
-	if how.byGroup() {
+	if how.held.memory {
 		return e
 	}
 	e.Mechanism, e.EnforcedBy, e.HoldsAgainst = "memory of the tree, sampled", byWatchdog, mistakes
@@ -118,14 +114,14 @@ func (how *enforcement) memory(n limits.Size) Enforced {
 }
 
 func (how *enforcement) swap(n limits.Size) Enforced {
-	e := how.group("swap", uint64(n), "cgroup memory.swap.max")
+	e := group(how.held.memory, "swap", uint64(n), "cgroup memory.swap.max")
 	switch {
 	case n == 0 && how.swapOff:
 		e = Enforced{Name: "swap", Asked: uint64(0), Mechanism: "no swap on this host", EnforcedBy: byKernel, HoldsAgainst: everything}
-	case how.byGroup() && how.noSwapFile:
+	case how.held.memory && how.noSwapFile:
 		e.Mechanism, e.EnforcedBy, e.HoldsAgainst = "none", byNobody, nothing
 		e.Note = "this kernel does not count swap: the job can use it beyond its memory limit"
-	case !how.byGroup():
+	case !how.held.memory:
 		e.Note = "pages that are swapped out are not counted as memory"
 	}
 	return e
@@ -133,7 +129,7 @@ func (how *enforcement) swap(n limits.Size) Enforced {
 
 func (how *enforcement) cpu(share limits.CPU) Enforced {
 	e := Enforced{Name: "cpu", Asked: int64(share), Mechanism: "cgroup cpu.max", EnforcedBy: byKernel, HoldsAgainst: everything}
-	if how.byGroup() {
+	if how.held.cpu {
 		return e
 	}
 	e.EnforcedBy, e.HoldsAgainst = byWatchdog, mistakes
@@ -148,7 +144,7 @@ func (how *enforcement) cpu(share limits.CPU) Enforced {
 
 func (how *enforcement) pids(n int) Enforced {
 	e := Enforced{Name: "pids", Asked: n, Mechanism: "cgroup pids.max", EnforcedBy: byKernel, HoldsAgainst: everything}
-	if !how.pidsByGroup {
+	if !how.held.pids {
 		e.Mechanism = "RLIMIT_NPROC of the user namespace"
 		e.Note = "refusals are not counted"
 	}

@@ -43,6 +43,8 @@ memlock 1048576: RLIMIT_MEMLOCK, kernel, everything (of each process)
 core 1048576: RLIMIT_CORE, kernel, everything (of each process)
 `
 
+var everyLimit = holds{memory: true, cpu: true, cpuset: true, io: true, pids: true}
+
 const runnerText = `wall 4000000000: timer of the runner, watchdog, everything
 output 1024: counted by the runner as it passes on, watchdog, everything (the job is killed beyond it)
 disk 2097152: tmpfs size, kernel, everything (of the root, /tmp, /dev/shm and HOME together; writable binds are not counted)
@@ -50,7 +52,7 @@ inodes 1000: tmpfs nr_inodes, kernel, everything
 `
 
 func TestLedgerOfTheCgroupTier(t *testing.T) {
-	how := enforcement{tier: TierCgroup, pidsByGroup: true, cpuStat: true}
+	how := enforcement{held: everyLimit, cpuStat: true}
 	require.Equal(t, `memory 104857600: cgroup memory.max, kernel, everything
 swap 1048576: cgroup memory.swap.max, kernel, everything
 cpu 200: cgroup cpu.max, kernel, everything
@@ -69,7 +71,7 @@ cpuset 0-1: none, nobody, nothing (it needs a delegated cgroup)
 cpu_weight 50: none, nobody, nothing (it needs a delegated cgroup)
 pids 64: RLIMIT_NPROC of the user namespace, kernel, everything (refusals are not counted)
 cpu_time 1000000000: CPU time of the tree, sampled; RLIMIT_CPU, watchdog, mistakes (short-lived processes whose parent ignores SIGCHLD are not counted)
-`+runnerText+rlimitText, ledgerText(ledger(allLimits(), enforcement{tier: TierWatchdog, sample: 20 * time.Millisecond})))
+`+runnerText+rlimitText, ledgerText(ledger(allLimits(), enforcement{sample: 20 * time.Millisecond})))
 }
 
 func TestLedgerVariants(t *testing.T) {
@@ -83,17 +85,23 @@ func TestLedgerVariants(t *testing.T) {
 		return Enforced{}
 	}
 	l := allLimits()
-	freezing := enforcement{tier: TierWatchdog, freezes: true, cpuStat: true}
+	freezing := enforcement{freezes: true, cpuStat: true}
 	assert.Equal(t, Enforced{Name: "cpu", Asked: int64(200), Mechanism: "cgroup.freeze by measured CPU time", EnforcedBy: "watchdog", HoldsAgainst: "mistakes"},
 		row(l, freezing, "cpu"))
 	assert.Equal(t, "everything", row(l, freezing, "cpu_time").HoldsAgainst)
 	assert.Equal(t, "memory of the tree, sampled", row(l, freezing, "memory").Mechanism)
-	assert.Equal(t, "RLIMIT_NPROC of the user namespace", row(l, enforcement{tier: TierCgroup}, "pids").Mechanism, "a group without the pids controller")
-	assert.Equal(t, "nobody", row(l, enforcement{tier: TierCgroup, noSwapFile: true}, "swap").EnforcedBy)
+	assert.Equal(t, "RLIMIT_NPROC of the user namespace", row(l, enforcement{held: holds{memory: true, cpu: true}}, "pids").Mechanism, "a group without the pids controller")
+	// What users are commonly delegated.
+	partly := enforcement{held: holds{memory: true, pids: true}, freezes: true, cpuStat: true}
+	assert.Equal(t, "cgroup memory.max", row(l, partly, "memory").Mechanism)
+	assert.Equal(t, "cgroup pids.max", row(l, partly, "pids").Mechanism)
+	assert.Equal(t, "cgroup.freeze by measured CPU time", row(l, partly, "cpu").Mechanism)
+	assert.Equal(t, "nobody", row(l, partly, "cpu_weight").EnforcedBy)
+	assert.Equal(t, "nobody", row(l, enforcement{held: everyLimit, noSwapFile: true}, "swap").EnforcedBy)
 
 	l.Swap, l.TruncateOutput = 0, true
-	assert.Equal(t, "no swap on this host", row(l, enforcement{tier: TierWatchdog, swapOff: true}, "swap").Mechanism)
-	assert.Equal(t, "no swap on this host", row(l, enforcement{tier: TierCgroup, swapOff: true, noSwapFile: true}, "swap").Mechanism)
+	assert.Equal(t, "no swap on this host", row(l, enforcement{swapOff: true}, "swap").Mechanism)
+	assert.Equal(t, "no swap on this host", row(l, enforcement{held: everyLimit, swapOff: true, noSwapFile: true}, "swap").Mechanism)
 	assert.Equal(t, "nobody", row(l, enforcement{}, "swap").EnforcedBy, "the zero value promises nothing")
 	assert.Equal(t, "what is beyond it is dropped", row(l, enforcement{}, "output").Note)
 }

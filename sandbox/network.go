@@ -50,7 +50,7 @@ func (r *run) prepareNetwork() (*netFiles, error) {
 	}
 	begin := limits.Now()
 	var group *os.File
-	if r.tier == TierCgroup {
+	if r.held.memory {
 		helpers, err := r.tree.NewGroup(r.id+"-net", helperLimits(r.tree.Controllers()))
 		if err != nil {
 			return nil, err
@@ -233,7 +233,7 @@ const helperPatience = 2 * time.Second
 // helperRow is the ledger's row for the helpers of a network.
 func (r *run) helperRow() Enforced {
 	held := []string{"RLIMIT_DATA of each"}
-	if r.tier == TierCgroup && r.tree != nil {
+	if r.held.memory {
 		l := helperLimits(r.tree.Controllers())
 		if l.Memory > 0 {
 			held[0] = "cgroup memory.max"

@@ -129,6 +129,18 @@ func TestKillingCallIsNamed(t *testing.T) {
 	assert.Empty(t, text)
 }
 
+// A SIGSYS that a program gives itself is no kill by the filter, which would
+// have been told of.
+func TestRaisedSIGSYS(t *testing.T) {
+	t.Parallel()
+	for _, profile := range []string{"default", "judge", "strict"} {
+		res, _, _ := shell(t, "kill -SYS $$", func(c *sandbox.Cmd) { c.Seccomp = profile })
+		assert.Equal(t, sandbox.Signaled, res.Verdict, "%s: %s", profile, res.Cause)
+		require.NotNil(t, res.Signal, profile)
+		assert.Equal(t, int(unix.SIGSYS), *res.Signal)
+	}
+}
+
 // TestStoppedRunner: denied calls wait for a runner that stands still, and are
 // never made; when it is killed, nothing of the job is left.
 func TestStoppedRunner(t *testing.T) {

@@ -93,7 +93,7 @@ func (r *run) usage(res *Result, e *evidence) {
 		m.Peak = r.watch.peak()
 	}
 	if r.plan.limits.Memory > 0 {
-		m.Metric = memoryMetric(r.tier)
+		m.Metric = memoryMetric(r.held.memory)
 	}
 	if *m != (MemoryUsage{}) {
 		res.Memory = m
@@ -118,8 +118,8 @@ func (r *run) usage(res *Result, e *evidence) {
 }
 
 // memoryMetric names what decides the verdict memory.
-func memoryMetric(t Tier) string {
-	if t == TierCgroup {
+func memoryMetric(byGroup bool) string {
+	if byGroup {
 		return "memory.events oom_kill, or a second of nothing but reading the program again"
 	}
 	return "sampled anonymous, shared and tmpfs memory"

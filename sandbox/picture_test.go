@@ -26,7 +26,7 @@ func TestDocumentedPicture(t *testing.T) {
 		Args: []string{"true"}, Rootfs: filepath.Join(dir, "root"), Layers: []string{filepath.Join(dir, "tools")},
 		Binds: []Bind{{Source: filepath.Join(dir, "data"), Target: "/data"}},
 		Tmpfs: []Tmpfs{{Target: "/scratch", Size: 64 * limits.MiB}},
-	}, f, build{tier: TierWatchdog, identity: identity{uid: idmap.Self(0, 1000), gid: idmap.Self(0, 1000)}})
+	}, f, build{identity: identity{uid: idmap.Self(0, 1000), gid: idmap.Self(0, 1000)}})
 	require.NoError(t, err)
 	var text strings.Builder
 	require.NoError(t, p.Picture(&text))

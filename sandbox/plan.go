@@ -27,7 +27,7 @@ type Plan struct {
 	mapped    []mappedTree
 	areas     []prog.Slot // descriptors of further tmpfs
 	sent      []sent      // descriptors in the Ready message, in its order
-	tier      Tier
+	held      holds
 	limits    Limits
 	stdinNull bool
 	runtime   *RuntimeReport
@@ -67,7 +67,7 @@ const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | u
 
 // build is what newPlan needs beside Spec and facts.
 type build struct {
-	tier      Tier
+	held      holds
 	identity  identity
 	stdin     bool     // the job gets a stdin pipe
 	cwd       CWD      // overrides the choice, after a failed attempt
@@ -96,10 +96,10 @@ func planned(s *Spec, f *facts, b build) (*Plan, error) {
 			Flags:     namespaces,
 			FlagsText: "CLONE_NEWUSER|CLONE_NEWNS|CLONE_NEWPID|CLONE_NEWIPC|CLONE_NEWUTS|CLONE_NEWNET|CLONE_PIDFD",
 		},
-		identity: b.identity, tier: b.tier, stdinNull: !b.stdin, dir: f.dir,
+		identity: b.identity, held: b.held, stdinNull: !b.stdin, dir: f.dir,
 	}
 	p := pl.Program
-	pl.limits, pl.notes = resolveLimits(s, b.tier, f.ram)
+	pl.limits, pl.notes = resolveLimits(s, b.held, f.ram)
 	pl.lateNotes = len(pl.notes)
 	if err := pl.resolveRoot(s, f, b); err != nil {
 		return nil, err
@@ -224,10 +224,10 @@ func (pl *Plan) appendJobStart(jobIO) {
 
 // watchesMemory says whether the watchdog holds the memory limit. What a memfd
 // holds is in no process's resident set, so the job then gets none.
-func (pl *Plan) watchesMemory() bool { return pl.tier == TierWatchdog && pl.limits.Memory > 0 }
+func (pl *Plan) watchesMemory() bool { return pl.limits.Memory > 0 && !pl.held.memory }
 
 // watchesShare says whether the watchdog holds the CPU share.
-func (pl *Plan) watchesShare() bool { return pl.tier == TierWatchdog && pl.limits.CPU > 0 }
+func (pl *Plan) watchesShare() bool { return pl.limits.CPU > 0 && !pl.held.cpu }
 
 // sent is one descriptor that init sends with its Ready message.
 type sent struct {

@@ -130,7 +130,7 @@ func (pl *Plan) appendWait(io jobIO) {
 // is.
 func (pl *Plan) forJob(s *Spec, f *facts, stdin bool) (*Plan, []prog.Step, error) {
 	own := *pl
-	own.limits, own.notes = resolveLimits(s, pl.tier, f.ram)
+	own.limits, own.notes = resolveLimits(s, pl.held, f.ram)
 	own.notes = append(own.notes, pl.notes[pl.lateNotes:]...)
 	own.walls = append([]Wall(nil), pl.walls...)
 	own.stdinNull = !stdin

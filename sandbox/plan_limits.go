@@ -12,7 +12,7 @@ func (pl *Plan) rlimits(f *facts) ([limits.Resources]unix.Rlimit, error) {
 	spec.CPUTime = pl.limits.CPUTime
 	if pl.limits.Pids > 0 {
 		spec.NProc = limits.NProc(uint64(pl.limits.Pids), pl.identity.job[0] == 0 || !pl.identity.written)
-		if pl.tier == TierCgroup {
+		if pl.held.pids {
 			// The kernel asks the rlimit before pids.max, and counts only what
 			// pids.max refuses: here it is a belt, a little wider.
 			spec.NProc += nprocSlack
@@ -30,7 +30,7 @@ const nprocSlack = 8
 
 // resolveLimits applies the defaults that CLI.md states on a machine with so
 // much memory (0: not known), and returns what is to be said of them.
-func resolveLimits(s *Spec, tier Tier, ram limits.Size) (l Limits, notes []string) {
+func resolveLimits(s *Spec, held holds, ram limits.Size) (l Limits, notes []string) {
 	l = s.Limits
 	if l.Pids == 0 {
 		l.Pids = DefaultPids
@@ -51,7 +51,7 @@ func resolveLimits(s *Spec, tier Tier, ram limits.Size) (l Limits, notes []strin
 		l.Wall = 3*l.CPUTime + 1e9
 		notes = append(notes, "wall limit "+l.Wall.String()+": 3 × the CPU time limit + 1 s")
 	}
-	if l.Wall == 0 && tier == TierWatchdog && (l.Memory > 0 || l.CPU > 0) {
+	if l.Wall == 0 && (l.Memory > 0 && !held.memory || l.CPU > 0 && !held.cpu) {
 		l.Wall = 3600e9
 		notes = append(notes, "wall limit 1h: the watchdog does not watch longer unasked")
 	}

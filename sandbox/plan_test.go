@@ -57,15 +57,15 @@ func TestPlans(t *testing.T) {
 		uid  int
 		b    build
 	}{
-		"self-watchdog": {Spec{Args: []string{"true"}}, 1000, build{tier: TierWatchdog}},
-		"self-memory":   {Spec{Args: []string{"./a.out", "x y"}, Limits: Limits{Memory: 100 << 20, CPUTime: time.Second}}, 1000, build{tier: TierWatchdog, stdin: true}},
-		"auto-cgroup":   {Spec{Args: []string{"/bin/sh"}, Env: secret, Map: Map{Mode: "auto"}}, 1000, build{tier: TierCgroup, hasCgroup: true}},
-		"root-block":    {Spec{Args: []string{"true"}, CWD: CWDWritable, User: "1000"}, 0, build{tier: TierCgroup, hasCgroup: true}},
+		"self-watchdog": {Spec{Args: []string{"true"}}, 1000, build{}},
+		"self-memory":   {Spec{Args: []string{"./a.out", "x y"}, Limits: Limits{Memory: 100 << 20, CPUTime: time.Second}}, 1000, build{stdin: true}},
+		"auto-cgroup":   {Spec{Args: []string{"/bin/sh"}, Env: secret, Map: Map{Mode: "auto"}}, 1000, build{held: everyLimit, hasCgroup: true}},
+		"root-block":    {Spec{Args: []string{"true"}, CWD: CWDWritable, User: "1000"}, 0, build{held: everyLimit, hasCgroup: true}},
 		"everything": {Spec{
 			Args: []string{"true"}, CWD: CWDNone, ReadOnlyRoot: true, Hostname: "box",
 			Tmpfs: []Tmpfs{{Target: "/scratch"}, {Target: "/big", Size: limits.MiB}},
 			Files: []File{{Target: "/etc/motd", Content: []byte("hi\n")}}, Seccomp: "strict", Limits: Limits{Pids: -1},
-		}, 1000, build{tier: TierWatchdog}},
+		}, 1000, build{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := planText(t, tt.spec, aHost(tt.uid), tt.b)
@@ -78,7 +78,7 @@ func TestPlans(t *testing.T) {
 
 // TestPlanOrder holds what the order of a launch rests on.
 func TestPlanOrder(t *testing.T) {
-	text := planText(t, Spec{Args: []string{"true"}}, aHost(1000), build{tier: TierWatchdog})
+	text := planText(t, Spec{Args: []string{"true"}}, aHost(1000), build{})
 	last := -1
 	for _, s := range []string{
 		"keep-only(", "uid_map", "MS_REC|MS_PRIVATE", "openat2(", "\"tmpfs\"", "mount(\"proc\"", "pivot_root", "umount2(\".\"", "move_mount(tree-0", "CLONE_NEWTIME", "send-ready", "scrub()", "fork-job()",
@@ -113,7 +113,7 @@ func TestCurrentDirectoryChoice(t *testing.T) {
 		f := aHost(1000)
 		f.dir = tt.dir
 		s := Spec{Args: []string{"true"}, CWD: tt.mode}
-		p, err := newPlan(&s, f, build{tier: TierWatchdog, identity: identity{uid: idmap.Self(0, 1000), gid: idmap.Self(0, 1000)}})
+		p, err := newPlan(&s, f, build{identity: identity{uid: idmap.Self(0, 1000), gid: idmap.Self(0, 1000)}})
 		if tt.err {
 			assert.Error(t, err, tt.dir)
 			continue
@@ -159,20 +159,22 @@ func TestPlanLowersAWatchedSession(t *testing.T) {
 	memory := Spec{Args: []string{"true"}, Limits: Limits{Memory: limits.GiB}}
 	share := Spec{Args: []string{"true"}, Limits: Limits{CPU: limits.OneCPU}}
 	for _, c := range []struct {
-		tier      Tier
+		held      holds
 		spec      Spec
 		autogroup bool
 		want      bool
 	}{
-		{TierWatchdog, memory, true, true},
-		{TierWatchdog, share, true, true},
-		{TierWatchdog, memory, false, false},
-		{TierWatchdog, Spec{Args: []string{"true"}}, true, false},
-		{TierCgroup, memory, true, false},
+		{holds{}, memory, true, true},
+		{holds{}, share, true, true},
+		{holds{}, memory, false, false},
+		{holds{}, Spec{Args: []string{"true"}}, true, false},
+		{everyLimit, memory, true, false},
+		{holds{memory: true, pids: true}, memory, true, false},
+		{holds{memory: true, pids: true}, share, true, true},
 	} {
 		f := aHost(1000)
 		f.autogroup = c.autogroup
-		text := planText(t, c.spec, f, build{tier: c.tier, hasCgroup: c.tier == TierCgroup})
-		assert.Equal(t, c.want, strings.Contains(text, file), "%s", c.tier)
+		text := planText(t, c.spec, f, build{held: c.held, hasCgroup: c.held != holds{}})
+		assert.Equal(t, c.want, strings.Contains(text, file), "%v", c.held)
 	}
 }

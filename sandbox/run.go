@@ -28,6 +28,7 @@ type run struct {
 	plan  *Plan
 	proc  *prog.Process
 	tier  Tier
+	held  holds
 	lacks error // why tier is the watchdog's
 	tree  *limits.Subtree
 	group *limits.Group

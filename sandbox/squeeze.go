@@ -34,7 +34,7 @@ const (
 // newSqueeze returns nil where the kernel's own verdict is all there is: with
 // swap, what a job holds can be given back.
 func newSqueeze(r *run) *squeeze {
-	if r.tier != TierCgroup || r.group == nil || r.plan.limits.Memory == 0 || r.plan.limits.Swap > 0 {
+	if !r.held.memory || r.group == nil || r.plan.limits.Memory == 0 || r.plan.limits.Swap > 0 {
 		return nil
 	}
 	w, err := r.group.WatchSqueeze()

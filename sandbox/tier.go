@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,31 @@ var subtrees struct {
 	sync.Mutex
 	found map[string]foundSubtree
 	told  atomic.Bool // what the scope cost stands in the result of one run
+}
+
+// holds is which limits the kernel holds by the run's group, for its subtree
+// has their controllers. What it does not hold, the watchdog does, or an rlimit.
+type holds struct{ memory, cpu, cpuset, io, pids bool }
+
+func heldBy(tree *limits.Subtree) (h holds) {
+	if tree == nil {
+		return h
+	}
+	for _, name := range tree.Controllers() {
+		switch name {
+		case "memory":
+			h.memory = true
+		case "cpu":
+			h.cpu = true
+		case "cpuset":
+			h.cpuset = true
+		case "io":
+			h.io = true
+		case "pids":
+			h.pids = true
+		}
+	}
+	return h
 }
 
 type foundSubtree struct {
@@ -52,7 +78,7 @@ func findSubtree(s *Spec, evacuate bool, first string) (*limits.Subtree, error) 
 	var f foundSubtree
 	f.tree, f.err = limits.FindSubtree(limits.FindOptions{
 		Need: need, Want: []string{"memory", "cpu", "pids", "io"}, Evacuate: evacuate, Bare: true, First: first,
-		Manager: s.needsKernel(),
+		Manager: s.needsKernel(), Parts: s.parts(need),
 	})
 	if subtrees.found == nil {
 		subtrees.found = map[string]foundSubtree{}
@@ -89,6 +115,29 @@ func (s *Spec) controllers() []string {
 	return need
 }
 
+// parts lists what of the controllers is still worth having, the best first:
+// a limit of memory that the kernel holds is worth most. Users are commonly
+// delegated memory and pids, without cpu; some kernels come without memory.
+// What the watchdog cannot do is in every part.
+func (s *Spec) parts(need []string) (parts [][]string) {
+	l := &s.Limits
+	if l.RequireCgroup {
+		return nil
+	}
+	for _, drop := range [][]string{{"cpu"}, {"pids"}, {"cpu", "pids"}, {"memory"}, {"memory", "pids"}} {
+		part := slices.DeleteFunc(slices.Clone(need), func(name string) bool { return slices.Contains(drop, name) })
+		kernelOnly := l.MemoryHigh > 0 || l.Swap > 0
+		switch {
+		case len(part) != len(need)-len(drop), // what is not needed cannot be left out
+			len(part) == 0, len(part) == 1 && part[0] == "pids",
+			kernelOnly && drop[0] == "memory", l.Weight > 0 && drop[0] == "cpu":
+		default:
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
 func (l *Limits) limitsIO() bool { return l.IORead > 0 || l.IOWrite > 0 || l.IOWeight > 0 }
 
 // tier says who is to enforce the limits, and where a group can be made, if
@@ -104,15 +153,16 @@ func (c *Cmd) tier(first string) (t Tier, tree *limits.Subtree, lacks, err error
 	if lacks == nil {
 		return TierCgroup, tree, nil, nil
 	}
-	return TierWatchdog, tree, lacks, c.withoutKernel(lacks)
+	return TierWatchdog, tree, lacks, c.withoutKernel(heldBy(tree), lacks)
 }
 
 // chooseTier finds the subtree and makes the run's group. Without the
-// controllers that the limits need it is the watchdog tier, which still uses a
-// writable group for freezing and for its CPU clock.
+// controllers that the limits need it is the watchdog tier, in which the group
+// still holds what it can: by the controllers that are there, by freezing, and
+// as a CPU clock.
 func (r *run) chooseTier() error {
 	tier, tree, lacks, err := r.cmd.tier(r.id)
-	r.tier, r.lacks = tier, lacks
+	r.tier, r.lacks, r.held = tier, lacks, heldBy(tree)
 	if tree == nil {
 		return err
 	}
@@ -125,12 +175,13 @@ func (r *run) chooseTier() error {
 		r.event("group", "the user's manager made a scope for jailrun", took)
 	}
 	begin := limits.Now()
-	var gl limits.GroupLimits
-	if r.tier == TierCgroup {
-		if gl, err = r.cmd.groupLimits(); err != nil {
-			tree.Forget()
-			return err
-		}
+	gl, err := r.cmd.groupLimits()
+	if err != nil {
+		tree.Forget()
+		return err
+	}
+	if r.tier == TierWatchdog {
+		gl = r.held.only(gl)
 	}
 	r.tree = tree
 	if r.group, err = tree.NewGroup(r.id, gl); err != nil {
@@ -142,19 +193,34 @@ func (r *run) chooseTier() error {
 	return nil
 }
 
-// withoutKernel says whether the watchdog may stand in for the kernel, which
-// refused for the given reason.
-func (s *Spec) withoutKernel(reason error) error {
+// only leaves of the limits those that are held.
+func (h holds) only(gl limits.GroupLimits) limits.GroupLimits {
+	if !h.memory {
+		gl.Memory = 0 // withoutKernel has refused the others
+	}
+	if !h.cpu {
+		gl.CPU = 0
+	}
+	if !h.pids {
+		gl.Tasks = 0
+	}
+	return gl
+}
+
+// withoutKernel says whether the watchdog may stand in for what the kernel does
+// not hold, for the given reason.
+func (s *Spec) withoutKernel(held holds, reason error) error {
+	l := &s.Limits
 	switch {
-	case s.Limits.RequireCgroup:
+	case l.RequireCgroup:
 		return fmt.Errorf("--require cgroup: %w", reason)
-	case s.Limits.CPUs != "" || s.Limits.Weight > 0:
+	case l.CPUs != "" && !held.cpuset || l.Weight > 0 && !held.cpu:
 		return fmt.Errorf("cpuset and cpu-weight need a cgroup: %w", reason)
-	case s.Limits.limitsIO():
+	case l.limitsIO() && !held.io:
 		return fmt.Errorf("limits of I/O need a cgroup: %w", reason)
-	case s.Limits.MemoryHigh > 0:
+	case l.MemoryHigh > 0 && !held.memory:
 		return fmt.Errorf("mem-high needs a cgroup: %w", reason)
-	case s.Limits.Swap > 0:
+	case l.Swap > 0 && !held.memory:
 		return fmt.Errorf("swap needs a cgroup: %w", reason)
 	}
 	return nil
@@ -218,7 +284,7 @@ func newID() (string, error) {
 // enforcement tells the ledger what holds the limits in this run.
 func (r *run) enforcement() enforcement {
 	return enforcement{
-		tier: r.tier, pidsByGroup: r.tier == TierCgroup,
+		held: r.held,
 		freezes: r.group != nil, cpuStat: r.group != nil,
 		swapOff:    r.plan.limits.Memory > 0 && !limits.SwapIsOn(),
 		noSwapFile: r.group != nil && len(r.group.Notes()) > 0,

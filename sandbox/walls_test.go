@@ -27,7 +27,7 @@ func runOn(tb testing.TB, c *Cmd, change func(*facts, *build)) (*Result, time.Du
 	require.NoError(tb, err)
 	id, err := chooseIdentity(&c.Spec, r.facts, subordinate(r.facts.uid))
 	require.NoError(tb, err)
-	b := build{tier: r.tier, identity: id}
+	b := build{identity: id}
 	change(r.facts, &b)
 	r.plan, err = newPlan(&c.Spec, r.facts, b)
 	require.NoError(tb, err)
@@ -92,7 +92,7 @@ func TestMissingWalls(t *testing.T) {
 		f := aHost(1000)
 		tt.facts(f)
 		tt.spec.Args = []string{"true"}
-		_, err := newPlan(&tt.spec, f, build{tier: TierWatchdog})
+		_, err := newPlan(&tt.spec, f, build{})
 		if tt.fails == "" {
 			assert.NoError(t, err, name)
 			continue

@@ -34,16 +34,15 @@ type watch struct {
 // newWatch returns nil if there is nothing to look at.
 func newWatch(r *run) *watch {
 	l := &r.plan.limits
-	watchdog := r.tier == TierWatchdog
 	w := &watch{run: r}
 	now := limits.Now()
 	if l.CPUTime > 0 {
 		w.cpuAt = now
 	}
-	if watchdog && l.Memory > 0 {
+	if r.plan.watchesMemory() {
 		w.memoryAt, w.oomBase = now, hostOOMKills()
 	}
-	if watchdog && l.CPU > 0 {
+	if r.plan.watchesShare() {
 		w.share, w.shareAt = newShare(w, l.CPU), now
 	}
 	w.squeeze = newSqueeze(r)

@@ -45,6 +45,8 @@ type diagnosis struct {
 	Kernel  string    `json:"kernel"`
 	Tier    string    `json:"tier"` // cgroup, watchdog or none
 	Probes  []finding `json:"probes"`
+
+	weak string // the limits that the kernel does not hold, in words
 }
 
 // doctor probes the host by trying: parts first, which name causes and fixes,
@@ -125,9 +127,9 @@ func probeGroup() finding {
 // tryRuns runs true in both tiers, as a job would, and returns the exit code.
 func (d *diagnosis) tryRuns(ctx context.Context) int {
 	bounds := sandbox.Limits{Memory: 64 * limits.MiB, CPU: limits.OneCPU, Wall: 10 * time.Second}
-	anyTier := tryRun(ctx, rowRun, bounds, nil)
+	anyTier, ran := tryRun(ctx, rowRun, bounds, nil)
 	bounds.RequireCgroup = true
-	cgroup := tryRun(ctx, rowKernelRun, bounds, nil)
+	cgroup, _ := tryRun(ctx, rowKernelRun, bounds, nil)
 	if group := &d.Probes[len(d.Probes)-1]; group.Answer != "yes" && anyTier.Answer == "yes" {
 		// The run failed for the same reason, and knows what to do.
 		group.Fix, cgroup.Detail, cgroup.Fix = cgroup.Fix, "see "+group.Name, ""
@@ -137,7 +139,9 @@ func (d *diagnosis) tryRuns(ctx context.Context) int {
 	}
 	d.Probes = append(d.Probes, anyTier, cgroup)
 	if anyTier.Answer == "yes" {
-		d.Probes = append(d.Probes, tryRun(ctx, rowNetwork, sandbox.Limits{Wall: bounds.Wall}, (&request{net: "slirp"}).network()))
+		network, _ := tryRun(ctx, rowNetwork, sandbox.Limits{Wall: bounds.Wall}, (&request{net: "slirp"}).network())
+		d.Probes = append(d.Probes, network)
+		d.weak = weaklyHeld(ran)
 	}
 	switch {
 	case cgroup.Answer == "yes":
@@ -151,7 +155,7 @@ func (d *diagnosis) tryRuns(ctx context.Context) int {
 	return doctorNothing
 }
 
-func tryRun(ctx context.Context, name string, bounds sandbox.Limits, network sandbox.Network) finding {
+func tryRun(ctx context.Context, name string, bounds sandbox.Limits, network sandbox.Network) (finding, *sandbox.Result) {
 	c := sandbox.Command("true")
 	c.CWD = sandbox.CWDNone
 	c.Limits = bounds
@@ -161,13 +165,13 @@ func tryRun(ctx context.Context, name string, bounds sandbox.Limits, network san
 	var failure *sandbox.Error
 	switch {
 	case errors.As(err, &failure):
-		return finding{Name: name, Answer: "no", Detail: failure.Error(), Fix: failure.Hint}
+		return finding{Name: name, Answer: "no", Detail: failure.Error(), Fix: failure.Hint}, nil
 	case err != nil:
-		return finding{Name: name, Answer: "failed", Detail: printable(err.Error())}
+		return finding{Name: name, Answer: "failed", Detail: printable(err.Error())}, nil
 	case r.Verdict != sandbox.Exited || r.ExitCode == nil || *r.ExitCode != 0:
-		return finding{Name: name, Answer: "failed", Detail: "true ended as " + printable(verdictText(r)), Fix: printable(r.Hint)}
+		return finding{Name: name, Answer: "failed", Detail: "true ended as " + printable(verdictText(r)), Fix: printable(r.Hint)}, r
 	}
-	return finding{Name: name, Answer: "yes", Detail: "true ran and was measured, " + milliseconds(r.Setup) + " to start"}
+	return finding{Name: name, Answer: "yes", Detail: "true ran and was measured, " + milliseconds(r.Setup) + " to start"}, r
 }
 
 func (d *diagnosis) text() string {
@@ -191,7 +195,7 @@ func (d *diagnosis) text() string {
 	case string(sandbox.TierCgroup):
 		b.WriteString("\nready: the kernel holds the limits of jobs (cgroup tier)\n")
 	case string(sandbox.TierWatchdog):
-		b.WriteString("\nusable: jobs run, but their limits are held by sampling, which stops mistakes, not malice (watchdog tier)\n" +
+		b.WriteString("\nusable: jobs run, with " + d.weak + " (watchdog tier)\n" +
 			d.next("for limits that the kernel holds: ", rowGroup, rowKernelRun))
 	default:
 		b.WriteString("\nno job can run on this host\n" + d.next("to change that: ", rowRun))

@@ -18,6 +18,7 @@ import (
 type entry struct {
 	pkg      string // relative to the module
 	lanes    []string
+	asked    []string // further lanes, in which it runs when -pkg names it
 	programs []string // built into bin/ beside the tests, which find them there
 }
 
@@ -37,7 +38,7 @@ func packages() []entry {
 		{pkg: "./fs/image", lanes: []string{vm.UML}},
 		{pkg: "./cmd/jailrun", lanes: every},
 		// The kernel's tier, as in lane uml, whose time is the longer.
-		{pkg: "./tests/corpus", lanes: []string{vm.Systemd, vm.QEMU}},
+		{pkg: "./tests/corpus", lanes: []string{vm.Systemd, vm.QEMU}, asked: []string{vm.UML}},
 		// User Mode Linux has no nft_reject.
 		{pkg: "./tests/net", lanes: []string{vm.QEMU}, programs: []string{"./cmd/jailrun", "./cmd/jailrun-net", "./tests/net/probe"}},
 	}
@@ -69,7 +70,11 @@ func compile(ctx context.Context, o options, root, dir string) ([]suite, error) 
 			continue
 		}
 		pkg := strings.TrimPrefix(e.pkg, "./")
-		s := suite{pkg, filepath.Join(dir, strings.ReplaceAll(pkg, "/", "-")+".test"), filepath.Join(root, pkg), e.lanes}
+		lanes := e.lanes
+		if o.pkg != "" {
+			lanes = slices.Concat(lanes, e.asked)
+		}
+		s := suite{pkg, filepath.Join(dir, strings.ReplaceAll(pkg, "/", "-")+".test"), filepath.Join(root, pkg), lanes}
 		cmd := exec.CommandContext(ctx, "go", "test", "-c", "-o", s.binary, e.pkg)
 		cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
