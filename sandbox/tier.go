@@ -284,7 +284,7 @@ func newID() (string, error) {
 // enforcement tells the ledger what holds the limits in this run.
 func (r *run) enforcement() enforcement {
 	return enforcement{
-		held: r.held,
+		held:    r.held,
 		freezes: r.group != nil, cpuStat: r.group != nil,
 		swapOff:    r.plan.limits.Memory > 0 && !limits.SwapIsOn(),
 		noSwapFile: r.group != nil && len(r.group.Notes()) > 0,
