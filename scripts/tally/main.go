@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -105,10 +106,29 @@ func (t *tally) endPackage(e event) {
 	case e.Action == "fail":
 		t.broken = true
 		fmt.Fprint(t.out, strings.Join(t.said[key{pkg: e.Package}], ""))
+		t.unfinished(e.Package)
 		fmt.Fprintf(t.out, "FAIL %s\n", e.Package)
 	case here > 0:
 		t.packages++
 		fmt.Fprintf(t.out, "ok   %s (%d tests, %.1fs)\n", e.Package, here, e.Elapsed)
+	}
+}
+
+// unfinished prints what the tests had said that a package did not see the end
+// of: a time-out ends it with the stacks of all goroutines, which belong to
+// whichever test came last.
+func (t *tally) unfinished(pkg string) {
+	var tests []string
+	for k := range t.said {
+		if k.pkg == pkg && k.test != "" {
+			tests = append(tests, k.test)
+		}
+	}
+	slices.Sort(tests)
+	for _, test := range tests {
+		k := key{pkg, test}
+		fmt.Fprintf(t.out, "unfinished: %s\n%s", test, strings.Join(t.said[k], ""))
+		delete(t.said, k)
 	}
 }
 

@@ -51,6 +51,16 @@ func TestTally(t *testing.T) {
 			broken: true,
 		},
 		{
+			name: "a time-out",
+			in: `{"Action":"output","Package":"a","Test":"TestOne","Output":"=== RUN   TestOne\n"}
+{"Action":"output","Package":"a","Test":"TestOne","Output":"panic: test timed out\n"}
+{"Action":"output","Package":"b","Test":"TestTwo","Output":"=== RUN   TestTwo\n"}
+{"Action":"fail","Package":"a"}
+`,
+			out:    "unfinished: TestOne\n=== RUN   TestOne\npanic: test timed out\nFAIL a\ntests: 0 passed, 0 failed, 0 skipped, in 0 packages\n",
+			broken: true,
+		},
+		{
 			name: "what does not compile",
 			in: `{"ImportPath":"a [a.test]","Action":"build-output","Output":"a.go:1: syntax error\n"}
 {"ImportPath":"a [a.test]","Action":"build-fail"}
