@@ -23,11 +23,7 @@ func (a *attempt) cacheKey() string {
 	}
 	h := sha256.New()
 	fmt.Fprintf(h, "jailrun step 1\x00%s\x00", sandbox.Version)
-	spec, err := j.Spec(a.o.Load)
-	if err != nil {
-		return "" // told by the launch
-	}
-	root := spec.Rootfs
+	spec, root := a.spec, a.spec.Rootfs
 	spec.Dir = "" // not seen
 	h.Write(appendValue(nil, reflect.ValueOf(&spec).Elem()))
 	fields := struct {

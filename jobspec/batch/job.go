@@ -17,47 +17,51 @@ import (
 	"github.com/jailrun/jailrun/sandbox"
 )
 
-// An attempt is one job on its way, in a goroutine of its own. It reads what
-// the runner made before the loop and changes nothing of it.
+// An attempt is one job on its way. It reads what the runner made before jobs
+// ran and changes nothing of it.
 type attempt struct {
 	*runner
-	job     *jobspec.Instance
-	cpu     int
-	sources map[jobspec.Output]string
-	entry   Entry
-	out     *spool
-	err     *spool
-	temp    string // directory for what the job leaves; "" if it leaves nothing
+	turn
+	job   *jobspec.Instance
+	spec  sandbox.Spec // without inputs; of an interaction, what its sides share
+	entry Entry
+	out   *spool
+	err   *spool
+	temp  string // directory for what the job leaves; "" if it leaves nothing
 }
 
 // run runs one job, judges it and returns its record. The error is of the
 // batch: its own files cannot be read or written.
-func (r *runner) run(job, cpu int, sources map[jobspec.Output]string) (*Record, error) {
-	a := &attempt{runner: r, job: r.o.Batch.Jobs[job], cpu: cpu, sources: sources, entry: r.entry(job)}
-	var res *sandbox.Result
-	var err error
-	switch {
-	case a.job.Interact != nil:
-		res, err = a.interact()
-	default:
-		res, err = a.single()
-	}
+func (r *runner) run(t turn) (*Record, error) {
+	a := &attempt{runner: r, turn: t, job: r.o.Batch.Jobs[t.job], entry: r.entry(t.job)}
+	res, err := a.carryOut()
 	a.entry.End = time.Now()
+	if err == nil && a.entry.Code != "" {
+		a.entry.Replay, err = a.replay()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", a.job.ID, err)
 	}
 	return &Record{Result: res, Entry: a.entry}, nil
 }
 
+func (a *attempt) carryOut() (res *sandbox.Result, err error) {
+	if a.spec, err = a.job.Spec(a.o.Load); err != nil {
+		return nil, err
+	}
+	a.spec.CopyIn = slices.Clip(a.spec.CopyIn) // each launch appends its own
+	if a.job.Interact != nil {
+		return a.interact()
+	}
+	return a.single()
+}
+
 // entry is the part of a job's record that is known before it runs.
 func (r *runner) entry(job int) Entry {
 	j := r.o.Batch.Jobs[job]
 	now := time.Now()
-	return Entry{ID: j.ID, Job: j.Family, Case: j.Case, Axes: j.Axes, Digest: r.digestOf(job), Start: now, End: now}
+	return Entry{ID: j.ID, Job: j.Family, Case: j.Case, Axes: j.Axes, Digest: r.digests.done[job], Start: now, End: now}
 }
-
-// digestOf is called from the loop and from attempts alike.
-func (r *runner) digestOf(job int) string { return r.digests.done[job] }
 
 // single runs a job with one program.
 func (a *attempt) single() (*sandbox.Result, error) {
@@ -144,12 +148,8 @@ func (a *attempt) clean() {
 
 // launch runs the job once.
 func (a *attempt) launch() (*sandbox.Result, error) {
-	spec, err := a.job.Spec(a.o.Load)
-	if err != nil {
-		return nil, err
-	}
 	a.out, a.err = newSpool(a.store.tmp()), newSpool(a.store.tmp())
-	c := &sandbox.Cmd{Spec: spec, Stdout: a.out, Stderr: a.err}
+	c := &sandbox.Cmd{Spec: a.spec, Stdout: a.out, Stderr: a.err}
 	c.Noise = a.job.Noise != nil && *a.job.Noise
 	a.place(&c.Spec, a.job.Inputs, a.job.Place)
 	if err := a.askOutputs(&c.Spec); err != nil {

@@ -27,7 +27,7 @@ func (r *runner) prepare() (err error) {
 			return fmt.Errorf("the input %s, %s, is not in the store any more; run the batch that makes it", o, sum)
 		}
 	}
-	r.left, r.done = map[string]map[string]string{}, make(chan finished)
+	r.left = map[string]map[string]string{}
 	claims := make([]schedule.Claim, len(jobs))
 	for i, j := range jobs {
 		claims[i] = Claim(j)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/jailrun/jailrun/jobspec"
 	"github.com/jailrun/jailrun/sandbox"
@@ -26,14 +27,18 @@ type Replay struct {
 	Root    string                    `json:"root"`              // of the times of the root's directories of programs
 }
 
-// hashes remembers the hash of a host's file, by name. The loop alone uses it.
+// hashes remembers the hash of a host's file, by name. It may be used from
+// several goroutines: one file is hashed while the others wait.
 type hashes struct {
+	mu    sync.Mutex
 	known map[string]string
 	root  map[string]string
 }
 
 // of hashes a regular file of the host's, "" if it cannot.
 func (h *hashes) of(name string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if sum, ok := h.known[name]; ok {
 		return sum
 	}
@@ -53,6 +58,8 @@ func (h *hashes) of(name string) string {
 
 // identity is rootIdentity, hashed, once for each root.
 func (h *hashes) identity(root string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.root[root] == "" {
 		sum := sha256.Sum256([]byte(rootIdentity(root)))
 		h.root[root] = hex.EncodeToString(sum[:])
@@ -60,50 +67,45 @@ func (h *hashes) identity(root string) string {
 	return h.root[root]
 }
 
-// replay describes a run.
-func (r *runner) replay(job int) (*Replay, error) {
-	j := r.o.Batch.Jobs[job]
-	fields, err := j.Fields()
+// replay describes the run.
+func (a *attempt) replay() (*Replay, error) {
+	fields, err := a.job.Fields()
 	if err != nil {
 		return nil, err
 	}
-	spec, err := j.Spec(r.o.Load)
-	if err != nil {
-		return nil, err
-	}
-	sources := r.sources(j)
-	p := &Replay{Job: fields, Inputs: sources, Root: r.hashes.identity(spec.Rootfs)}
-	p.Stdin, p.Answer = r.digests.files[j.Stdin], r.digests.files[j.Answer]
-	if j.Interact == nil {
-		p.Program = r.programHash(j, &spec, sources)
+	p := &Replay{Job: fields, Inputs: a.sources, Root: a.hashes.identity(a.spec.Rootfs)}
+	p.Stdin, p.Answer = a.digests.files[a.job.Stdin], a.digests.files[a.job.Answer]
+	if a.job.Interact == nil {
+		p.Program = a.programHash()
 	}
 	return p, nil
 }
 
 // programHash hashes the file that is executed, where it is a file of the
 // host's or an input; "" for others.
-func (r *runner) programHash(j *jobspec.Instance, s *sandbox.Spec, sources map[jobspec.Output]string) string {
+func (a *attempt) programHash() string {
+	j, s := a.job, &a.spec
 	name := s.Args[0]
 	if strings.Contains(name, "/") {
 		place := j.Place(name)
 		for target, o := range j.Inputs {
 			if j.Place(target) == place {
-				return sources[o]
+				return a.sources[o]
 			}
 		}
 		if rest, ok := strings.CutPrefix(place, sandbox.WorkDir+"/"); ok && s.CWD != sandbox.CWDNone {
-			return r.hashes.of(filepath.Join(s.Dir, rest))
+			return a.hashes.of(filepath.Join(s.Dir, rest))
 		}
 		if !filepath.IsAbs(name) || s.Rootfs != "" && s.Rootfs != "host" {
 			return ""
 		}
-		return r.hashes.of(name)
+		return a.hashes.of(name)
 	}
 	if s.Rootfs != "" && s.Rootfs != "host" {
 		return ""
 	}
 	for _, dir := range [...]string{"/usr/local/bin", "/usr/bin", "/bin"} {
-		if sum := r.hashes.of(filepath.Join(dir, name)); sum != "" {
+		if sum := a.hashes.of(filepath.Join(dir, name)); sum != "" {
 			return sum
 		}
 	}

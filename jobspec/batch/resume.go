@@ -12,6 +12,12 @@ import (
 	"github.com/jailrun/jailrun/sandbox"
 )
 
+// finished is a job with its record out of a journal.
+type finished struct {
+	job    int
+	record *Record
+}
+
 // A Header is the first line of a journal.
 type Header struct {
 	Batch   string    `json:"batch"`

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/jailrun/jailrun/jobspec"
@@ -36,13 +38,14 @@ type Options struct {
 	// Sources are inputs that come from no job of the batch, by hash.
 	Sources map[jobspec.Output]string
 
-	// Started and Finished tell of the progress, from one goroutine. Finished
-	// also tells of jobs that were skipped, and of those that a journal held.
+	// Started and Finished tell of the progress, one call at a time, and no job
+	// starts before they return. Finished also tells of jobs that were skipped,
+	// and of those that a journal held.
 	Started  func(job int)
 	Finished func(job int, o *Outcome)
 	// Result is given every record as one line of JSON, when it is on the
-	// disk; those of the journal first. It is called from one goroutine, and
-	// line is valid until it returns.
+	// disk; those of the journal first. It is called one at a time, and line is
+	// valid until it returns.
 	Result func(line []byte)
 	// Drain, when it is closed, lets no further job start.
 	Drain <-chan struct{}
@@ -66,7 +69,7 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	err := r.prepare()
 	if err == nil {
 		r.launcher = newLauncher(o.Batch, &o, r.state)
-		r.loop()
+		r.work()
 		err = errors.Join(r.failure, r.launcher.close())
 	}
 	if r.journal != nil {
@@ -78,6 +81,7 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 
 // A runner is one run of a batch.
 type runner struct {
+	// Not changed while jobs run, or by itself safe.
 	o        *Options
 	ctx      context.Context
 	sum      *Summary
@@ -86,17 +90,16 @@ type runner struct {
 	journal  *journal.Journal
 	digests  *digester
 	hashes   hashes
-
-	queue   *schedule.Queue
-	waits   []int32   // jobs that must still pass, by job
-	wanted  [][]int32 // jobs that wait for it, by job
-	state   []state
-	left    map[string]map[string]string // outputs by id of the job
-	failed  map[string]bool              // families, or combinations of them, that stop
-	running int
-	shown   int // outcomes with output
-	done    chan finished
-	failure error
+	mu       sync.Mutex // guards what follows, once jobs run
+	queue    *schedule.Queue
+	waits    []int32   // jobs that must still pass, by job
+	wanted   [][]int32 // jobs that wait for it, by job
+	state    []state
+	left     map[string]map[string]string // outputs by id of the job
+	failed   map[string]bool              // families, or combinations of them, that stop
+	shown    int                          // outcomes with output
+	failure  error
+	workers  sync.WaitGroup
 }
 
 // A state says where a job stands.
@@ -108,62 +111,94 @@ const (
 	over
 )
 
-type finished struct {
-	job    int
-	record *Record
-	err    error // of the batch, not of the job
+// A turn is one job that starts, with what it may use.
+type turn struct {
+	job     int
+	cpu     int
+	sources map[jobspec.Output]string
 }
 
-// loop starts and finishes jobs until there are none left, or no more may
-// start.
-func (r *runner) loop() {
-	drain, canceled := r.o.Drain, r.ctx.Done()
-	for {
-		r.startReady()
-		if r.running == 0 {
-			return
-		}
-		select {
-		case f := <-r.done:
-			r.finish(f)
-		case <-drain:
-			r.sum.Drained, drain = true, nil
-		case <-canceled:
-			r.sum.Drained, canceled = true, nil // the launches end by themselves
-		}
+// work runs jobs until no further one may start.
+func (r *runner) work() {
+	r.mu.Lock()
+	r.hire()
+	r.mu.Unlock()
+	r.workers.Wait()
+	r.sum.Drained = r.stopped() && slices.Contains(r.state, waiting)
+}
+
+// stopped reports whether the caller wants no further job to start.
+func (r *runner) stopped() bool {
+	select {
+	case <-r.o.Drain:
+		return true
+	case <-r.ctx.Done():
+		return true
+	default:
+		return false
 	}
 }
 
-// startReady starts what is ready and fits.
-func (r *runner) startReady() {
-	for !r.sum.Drained && r.failure == nil {
-		job, cpu, ok := r.queue.Next()
+// hire starts a worker for each job that is ready and fits.
+func (r *runner) hire() {
+	for {
+		t, ok := r.next()
 		if !ok {
 			return
 		}
-		r.start(job, cpu)
+		r.workers.Go(func() { r.turns(t) })
 	}
 }
 
-func (r *runner) start(job, cpu int) {
-	if r.state[job] == over { // skipped while it was in the queue
-		r.queue.Done(job)
-		return
+// next takes the job that starts now.
+func (r *runner) next() (turn, bool) {
+	for r.failure == nil && !r.stopped() {
+		job, cpu, ok := r.queue.Next()
+		if !ok {
+			break
+		}
+		if r.state[job] == over { // skipped while it was in the queue
+			r.queue.Done(job)
+			continue
+		}
+		r.state[job] = started
+		if r.o.Started != nil {
+			r.o.Started(job)
+		}
+		return turn{job, cpu, r.sourcesOf(r.o.Batch.Jobs[job])}, true
 	}
-	r.state[job] = started
-	r.running++
-	if r.o.Started != nil {
-		r.o.Started(job)
-	}
-	sources := r.sources(r.o.Batch.Jobs[job])
-	go func() {
-		record, err := r.run(job, cpu, sources)
-		r.done <- finished{job, record, err}
-	}()
+	return turn{}, false
 }
 
-// sources are the hashes of the outputs that a job takes.
-func (r *runner) sources(j *jobspec.Instance) map[jobspec.Output]string {
+// turns runs one job after another, as long as there is one to start: a worker
+// of its own for each would cost more than to settle a job.
+func (r *runner) turns(t turn) {
+	for ok := true; ok; {
+		record, err := r.run(t)
+		var line []byte
+		if err == nil && record.Entry.Code != "" {
+			line, err = encode(record)
+		}
+		r.mu.Lock()
+		r.queue.Done(t.job)
+		switch {
+		case err != nil:
+			r.fail(err)
+		case line == nil:
+			r.state[t.job] = waiting // canceled: it did not run
+		default:
+			r.keep(line)
+			r.settle(t.job, record)
+		}
+		if t, ok = r.next(); ok {
+			r.hire()
+		}
+		r.mu.Unlock()
+	}
+}
+
+// sourcesOf are the hashes of the outputs that a job takes.
+func (r *runner) sourcesOf(j *jobspec.Instance) map[jobspec.Output]string {
 	if len(j.From) == 0 {
 		return r.o.Sources
 	}
@@ -175,38 +210,16 @@ func (r *runner) sources(j *jobspec.Instance) map[jobspec.Output]string {
 	return all
 }
 
-// finish takes a record into the journal and settles what hangs on it. Where
-// nothing does, another job starts before that: its launch and the writing go
-// side by side.
-func (r *runner) finish(f finished) {
-	r.running--
-	r.queue.Done(f.job)
-	if f.err == nil && len(r.wanted[f.job]) == 0 && r.o.Batch.Jobs[f.job].StopOn != "failure" {
-		r.startReady()
-	}
-	switch {
-	case f.err != nil:
-		r.fail(f.err)
-	case f.record.Entry.Code == "":
-		r.state[f.job] = waiting // canceled: it did not run
-	default:
-		var err error
-		if f.record.Entry.Replay, err = r.replay(f.job); err != nil {
-			r.fail(err)
-			return
-		}
-		r.keep(f.record)
-		r.settle(f.job, f.record)
-	}
-}
-
-// keep writes the record to the journal, from where it is delivered.
-func (r *runner) keep(record *Record) {
+func encode(record *Record) ([]byte, error) {
 	line, err := json.Marshal(record)
 	if err != nil {
-		r.fail(fmt.Errorf("bug: a record cannot be encoded, please report: %w", err))
-		return
+		return nil, fmt.Errorf("bug: a record cannot be encoded, please report: %w", err)
 	}
+	return line, nil
+}
+
+// keep writes a record to the journal, from where it is delivered.
+func (r *runner) keep(line []byte) {
 	if r.journal == nil {
 		r.deliver(line)
 		return

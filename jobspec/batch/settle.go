@@ -80,7 +80,12 @@ func (r *runner) skip(job int, because *Record) {
 		none := 0.0
 		record.Entry.Points, record.Entry.Of = &none, j.Points
 	}
-	r.keep(record)
+	line, err := encode(record)
+	if err != nil {
+		r.fail(err)
+		return
+	}
+	r.keep(line)
 	r.settle(job, record)
 }
 

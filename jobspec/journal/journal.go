@@ -4,8 +4,11 @@
 // on the disk when it is delivered, so that nothing is told to anyone that a
 // power failure could take back.
 //
-// Decision: one fsync(2) covers all lines that came while the one before it
-// ran. One for each line would cost a batch of short jobs more than the jobs.
+// Decision: one fdatasync(2) covers all lines that came while the one before it
+// ran, and two begin at least [gather] apart: a line after a silence is on the
+// disk at once, and of a stream of them each waits a moment for the others.
+// Measured with jobs of 3 ms on two CPUs: one call for each line costs a job
+// 0.3 ms of CPU time, with the pause less than 0.1 ms.
 package journal
 
 import (
@@ -29,6 +32,10 @@ var ErrLocked = errors.New("another jailrun is writing it")
 // longestLine bounds a record; what a job prints is cut long before.
 const longestLine = 16 << 20
 
+// gather is the least time between the starts of two calls of fdatasync: as
+// long as a reader of results does not notice, and some short jobs.
+const gather = 20 * time.Millisecond
+
 // A Journal is open for writing. Its methods may be called from several
 // goroutines; Close ends it.
 type Journal struct {
@@ -37,8 +44,9 @@ type Journal struct {
 
 	write   sync.Mutex // orders the file and pending alike
 	pending chan []byte
-	failure sync.Mutex // not held while anything is waited for
-	err     error      // the first failure; nothing is written after it
+	failure sync.Mutex    // not held while anything is waited for
+	err     error         // the first failure; nothing is written after it
+	closing chan struct{} // nothing is waited for any more
 	done    chan struct{}
 }
 
@@ -220,7 +228,7 @@ func looksWhole(line []byte) bool {
 }
 
 func start(f *os.File, deliver func([]byte)) *Journal {
-	j := &Journal{f: f, deliver: deliver, pending: make(chan []byte, 256), done: make(chan struct{})}
+	j := &Journal{f: f, deliver: deliver, pending: make(chan []byte, 256), closing: make(chan struct{}), done: make(chan struct{})}
 	go j.sync()
 	return j
 }
@@ -247,8 +255,16 @@ func (j *Journal) Append(line []byte) error {
 func (j *Journal) sync() {
 	defer close(j.done)
 	var lines [][]byte
+	var last time.Time
 	for line := range j.pending {
 		lines = append(lines[:0], line)
+		if wait := gather - time.Since(last); wait > 0 {
+			select {
+			case <-time.After(wait):
+			case <-j.closing:
+			}
+		}
+		last = time.Now()
 	more:
 		for {
 			select {
@@ -286,6 +302,7 @@ func (j *Journal) failed(err error) error {
 // Close waits until all is on the disk and delivered. It returns the first
 // failure of the journal, if there was one.
 func (j *Journal) Close() error {
+	close(j.closing)
 	close(j.pending)
 	<-j.done
 	return errors.Join(j.failed(nil), j.f.Close())
