@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -42,6 +43,9 @@ func (b *builder) compose() {
 }
 
 var rootDirs = [...]string{"etc", "dev", "proc", "tmp", "home", "var", "var/tmp"}
+
+// IsOurs reports whether the init layer has a directory of that name in the root.
+func IsOurs(name string) bool { return slices.Contains(rootDirs[:], name) || name == "work" }
 
 // hiddenDirs makes what the job must not reach: in a composed root below the
 // mount point of /proc, which the proc file system then covers.

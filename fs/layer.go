@@ -11,39 +11,46 @@ import (
 // layer makes the root an overlay: the user's directories, over them the init
 // layer, and on top the writable layer. The current directory is the new root.
 func (b *builder) layer() {
+	if b.r.Filled {
+		b.root(prog.Mkdir("root", 0o755))
+		b.hiddenDirs("")
+		b.initLayer("root")
+		b.root(prog.Mount("root", "root", "", unix.MS_BIND, "MS_BIND", "").Because("pivot_root wants a mount"))
+		return
+	}
 	b.root(prog.Mkdir("upper", 0o755), prog.Mkdir("work", 0o755), prog.Mkdir("root", 0o755), prog.Mkdir("init", 0o755))
 	b.hiddenDirs("")
-	b.initLayer()
+	b.initLayer("init")
 	b.stackLowers(b.t + "/root")
 }
 
-// initLayer makes, in a directory of the tmpfs where no link of the user's can
+// initLayer makes, in a directory dir of the tmpfs where no link of the user's can
 // stand, all that a job finds in its root besides what its layers hold: mount
 // points, files about users and names, writable directories. As the topmost
 // read-only layer it hides what has the same name below, and no layer, nor one
 // that is kept, is written to.
-func (b *builder) initLayer() {
+func (b *builder) initLayer(dir string) {
 	for _, d := range rootDirs {
-		b.root(prog.Mkdir("init/"+d, 0o755))
+		b.root(prog.Mkdir(dir+"/"+d, 0o755))
 	}
-	for _, d := range [...]string{"init/tmp", "init/var/tmp"} {
-		b.root(sticky(d))
+	for _, d := range [...]string{"/tmp", "/var/tmp"} {
+		b.root(sticky(dir + d))
 	}
 	for _, d := range devices {
-		b.root(mknod("init/dev/" + d.name))
+		b.root(mknod(dir + "/dev/" + d.name))
 	}
 	for _, l := range devLinks {
-		b.root(prog.Symlink(l[1], "init/dev/"+l[0]))
+		b.root(prog.Symlink(l[1], dir+"/dev/"+l[0]))
 	}
-	b.root(prog.Mkdir("init/dev/shm", 0o755))
+	b.root(prog.Mkdir(dir+"/dev/shm", 0o755))
 	if b.r.Work.Source != "" {
-		b.root(prog.Mkdir("init"+b.r.Work.Target, 0o755))
+		b.root(prog.Mkdir(dir+b.r.Work.Target, 0o755))
 	}
-	b.root(b.parentsIn("init", b.r.Home)...)
-	b.root(prog.Mkdir("init"+b.r.Home, 0o755).Ignore(unix.EEXIST))
-	b.own("init" + b.r.Home)
+	b.root(b.parentsIn(dir, b.r.Home)...)
+	b.root(prog.Mkdir(dir+b.r.Home, 0o755).Ignore(unix.EEXIST))
+	b.own(dir + b.r.Home)
 	for _, f := range b.r.Etc {
-		b.write("init/etc/"+f.Name, f)
+		b.write(dir+"/etc/"+f.Name, f)
 	}
 }
 

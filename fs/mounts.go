@@ -79,7 +79,9 @@ func (b *builder) sources() {
 	b.root(prog.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, "MS_REC|MS_PRIVATE", "").
 		Because("nothing mounted here reaches the host, or the other way (slave would let the host's mounts in)"))
 	if b.layered() {
-		b.openLowers()
+		if !b.r.Filled {
+			b.openLowers()
+		}
 		for _, d := range devices {
 			fd := b.p.Slot("dev-" + d.name)
 			b.devices = append(b.devices, fd)
@@ -101,6 +103,7 @@ func (b *builder) source(m Mount) {
 	switch {
 	case m.HasMapped:
 		t.fd = prog.Fd(m.Mapped)
+	case m.Mode == Filled: // the runner reads it
 	case b.overlaid(&m):
 		t.dir, t.hasDir = b.hold(t.name+"-dir", openSource(m.Source, b.f)), true
 	default:
@@ -140,6 +143,9 @@ func (b *builder) overlaid(m *Mount) bool {
 func (b *builder) overlays() {
 	for i := range b.trees {
 		t := &b.trees[i]
+		if t.mount.Mode == Filled {
+			t.fd = b.hold(t.name, clone(b.hidden("cow"), b.f))
+		}
 		if !b.overlaid(&t.mount) {
 			continue
 		}
@@ -178,6 +184,9 @@ func (b *builder) attachAll() {
 	if b.r.Work.Source != "" {
 		b.attach(&b.trees[0])
 		next = 1
+		if b.r.Work.Mode == Filled {
+			b.root(prog.Serve().Because("the runner copies the current directory in"))
+		}
 	}
 	for _, m := range b.r.Extra {
 		if m.Source != "" {

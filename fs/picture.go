@@ -48,7 +48,11 @@ func (p *picture) root(r *Root) {
 		p.row("/tmp /var/tmp "+r.Home, "directories of the tmpfs")
 		return
 	}
-	p.row("/", "overlay")
+	if r.Filled {
+		p.row("/", "a copy of the layers, in memory")
+	} else {
+		p.row("/", "overlay")
+	}
 	switch {
 	case r.Upper.Dir != "":
 		p.row("  ├ writes", plainName(r.Upper.Dir)+"/upper, kept")
@@ -86,6 +90,8 @@ func (p *picture) mount(m *Mount) {
 		what = "tmpfs of " + bytesText(m.Size) + " of its own"
 	case m.Source == "":
 		what = "a directory of the tmpfs"
+	case m.Mode == Filled:
+		what = "a copy of " + source + " in the tmpfs"
 	case m.Mode == Copy:
 		what = "overlay: writes to the tmpfs, over " + source
 	case m.Mode == Writable:

@@ -13,6 +13,10 @@ type Root struct {
 	// Lowers, if set, are the root's read-only layers, bottom to top, instead of
 	// the host's system directories.
 	Lowers []Lower
+	// Filled: no overlay stacks the Lowers. The root is a directory of its tmpfs,
+	// which the runner fills with a copy of them: init makes system calls for
+	// it, see [prog.Serve]. Upper must be zero.
+	Filled bool
 	// Upper, if its Dir is set, keeps what is written to the root; else that
 	// goes to the root's tmpfs and is gone with it. It needs Lowers.
 	Upper UpperDir
@@ -67,6 +71,7 @@ const (
 	Writable             // itself
 	Copy                 // an overlay whose writes go to the root's tmpfs; for Work only
 	Plain                // read-only, with the sockets and FIFOs in it
+	Filled               // a copy, in the root's tmpfs, that the runner fills as it does a Root; for Work only
 )
 
 // A Mount is a directory or file of the host shown inside, or a tmpfs.
@@ -127,6 +132,9 @@ func (r *Root) Append(p *prog.Program) {
 	b.overlays()
 	b.mountProc()
 	b.pivot()
+	if r.Filled {
+		b.root(prog.Serve().Because("the runner copies the layers in"))
+	}
 	b.writable()
 	b.dev()
 	b.maskProc()

@@ -23,12 +23,23 @@ func (r *run) fallback(b *build, e *Error) (again bool, err error) {
 	if e.Op != "mount overlay" {
 		return false, nil
 	}
+	if n := len(pl.root.Lowers); n > 0 && e.Path == pl.root.Lowers[n-1].Dir && b.noOverlay == "" {
+		if r.spec.Upper != "" || r.spec.ExportLayer != "" {
+			return false, nil // what is kept has the form of an overlay
+		}
+		r.event("root", "no overlay for the root; trying a copy", 0)
+		b.noOverlay = "overlay is refused (" + e.Errno.Error() + ")"
+		return true, nil
+	}
 	w := &pl.root.Work
 	if w.Source != "" && e.Path == w.Source && !slices.Contains(b.plain, w.Source) {
 		return r.cwdFallback(b, e)
 	}
 	for _, m := range pl.root.Extra {
 		if m.Source != "" && m.Source == e.Path && !slices.Contains(b.plain, m.Source) {
+			if r.spec.requires(RequireOverlay) {
+				return false, nil
+			}
 			if err := plainly("bind", m.Source); err != nil {
 				return false, err
 			}
@@ -44,13 +55,12 @@ func (r *run) fallback(b *build, e *Error) (again bool, err error) {
 func (r *run) cwdFallback(b *build, e *Error) (again bool, err error) {
 	pl := r.plan
 	if pl.cwd == CWDCopy {
-		if !pl.cwdAuto {
-			return false, nil
-		}
-		r.event("root", "the file system of the current directory refuses an overlay; trying read-only", 0)
-		r.notes = append(r.notes, "the current directory is read-only: its file system refuses an overlay ("+e.Errno.Error()+")")
-		b.cwd = CWDReadOnly
+		r.event("root", "the file system of the current directory refuses an overlay; trying a copy", 0)
+		b.noWork = "its file system refuses an overlay (" + e.Errno.Error() + ")"
 		return true, nil
+	}
+	if r.spec.requires(RequireOverlay) {
+		return false, nil
 	}
 	if err = plainly("cwd", pl.root.Work.Source); err == nil {
 		r.plainNote(b, pl.root.Work.Source, e)

@@ -35,16 +35,15 @@ func TestFallback(t *testing.T) {
 		{"a bind", Plan{root: fs.Root{Extra: []fs.Mount{{Source: clean}}}}, refused(clean), true, "", func(t *testing.T, b *build) { assert.Equal(t, []string{clean}, b.plain) }},
 		{"a bind with a socket", Plan{root: fs.Root{Extra: []fs.Mount{{Source: socket}}}}, refused(socket), false, `would lend the job "` + socket + "/s", nil},
 		{"a bind with a FIFO", Plan{root: fs.Root{Extra: []fs.Mount{{Source: fifo}}}}, refused(fifo), false, "a/b/p", nil},
-		{"a copy nobody asked for", Plan{cwd: CWDCopy, cwdAuto: true, root: fs.Root{Work: fs.Mount{Source: clean}}}, refused(clean), true, "", func(t *testing.T, b *build) { assert.Equal(t, CWDReadOnly, b.cwd) }},
-		{"a copy that was asked for", Plan{cwd: CWDCopy, root: fs.Root{Work: fs.Mount{Source: clean}}}, refused(clean), false, "", nil},
+		{"a copied directory", Plan{cwd: CWDCopy, root: fs.Root{Work: fs.Mount{Source: clean}}}, refused(clean), true, "", func(t *testing.T, b *build) { assert.NotEmpty(t, b.noWork) }},
 		{"read-only", Plan{cwd: CWDReadOnly, root: fs.Root{Work: fs.Mount{Source: clean}}}, refused(clean), true, "", func(t *testing.T, b *build) { assert.Equal(t, []string{clean}, b.plain) }},
 		{"read-only with a FIFO", Plan{cwd: CWDReadOnly, root: fs.Root{Work: fs.Mount{Source: fifo}}}, refused(fifo), false, "a/b/p", nil},
 		{"read-only by itself with a FIFO", Plan{cwd: CWDReadOnly, cwdAuto: true, root: fs.Root{Work: fs.Mount{Source: fifo}}}, refused(fifo), true, "", func(t *testing.T, b *build) { assert.Equal(t, CWDNone, b.cwd) }},
-		{"the root", Plan{root: fs.Root{Lowers: []fs.Lower{{Dir: clean}}}}, refused(clean), false, "", nil},
+		{"the root", Plan{root: fs.Root{Lowers: []fs.Lower{{Dir: clean}}}}, refused(clean), true, "", func(t *testing.T, b *build) { assert.NotEmpty(t, b.noOverlay) }},
 		{"another step", Plan{root: fs.Root{Extra: []fs.Mount{{Source: clean}}}}, &Error{Op: "mount proc", Path: clean}, false, "", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := &run{cmd: &Cmd{}, plan: &tt.plan}
+			r := &run{cmd: &Cmd{}, spec: &Spec{}, plan: &tt.plan}
 			var b build
 			again, err := r.fallback(&b, tt.failed)
 			assert.Equal(t, tt.again, again)
@@ -55,9 +54,11 @@ func TestFallback(t *testing.T) {
 			require.NoError(t, err)
 			if tt.then != nil {
 				tt.then(t, &b)
-				assert.NotEmpty(t, r.notes, "it is said")
+				if b.plain != nil || b.cwd != CWDAuto { // else the next plan says it
+					assert.NotEmpty(t, r.notes, "it is said")
+				}
 				again, _ = r.fallback(&b, tt.failed)
-				if b.plain != nil {
+				if b.plain != nil || b.noOverlay != "" {
 					assert.False(t, again, "once")
 				}
 			}

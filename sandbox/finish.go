@@ -208,15 +208,18 @@ func cpuTime(ru *unix.Rusage) time.Duration {
 }
 
 // countWrites counts the entries that a copied current directory has taken,
-// up to a bound: it is for one line on the terminal.
-func countWrites(upper *os.File, bound int) int {
+// since a time if that is set, up to a bound: it is for one line on the
+// terminal.
+func countWrites(upper *os.File, since time.Time, bound int) int {
 	n := 0
 	var walk func(dir *os.File, depth int)
 	walk = func(dir *os.File, depth int) {
 		for n < bound && depth < 64 {
 			list, err := dir.ReadDir(256)
 			for _, x := range list {
-				n++
+				if since.IsZero() || changedAfter(dir, x.Name(), since) {
+					n++
+				}
 				if !x.IsDir() || n >= bound {
 					continue
 				}
@@ -235,4 +238,11 @@ func countWrites(upper *os.File, bound int) int {
 	}
 	walk(upper, 0)
 	return n
+}
+
+// changedAfter is not exact: the clock of a file system has ticks of some ms.
+func changedAfter(dir *os.File, name string, since time.Time) bool {
+	var st unix.Stat_t
+	err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return err != nil || time.Unix(st.Ctim.Unix()).After(since)
 }

@@ -192,8 +192,7 @@ func mergeEnv(lists ...[]string) []string {
 
 // addImage puts the layers of the image under all others.
 func (pl *Plan) addImage(s *Spec, f *facts) {
-	lower := fs.Lower{Dir: f.image.store.Layers(), Names: f.image.Layers}
-	pl.addLower(lower, f)
+	pl.root.Lowers = append(pl.root.Lowers, fs.Lower{Dir: f.image.store.Layers(), Names: f.image.Layers})
 	if s.Workdir == f.image.Workdir {
 		pl.root.Workdir = s.Workdir
 	}

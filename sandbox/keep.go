@@ -33,6 +33,9 @@ func (r *run) bounds() transfer.Bounds {
 // pipe tells how.
 func (r *run) carry() error {
 	root := &r.plan.root
+	if err := r.fill(); err != nil {
+		return err
+	}
 	if root.Keep {
 		ok, err := r.receiveKept()
 		if !ok || err != nil {
@@ -50,10 +53,15 @@ func (r *run) carry() error {
 	if err == nil {
 		err = desk.Done()
 	}
-	if errors.Is(err, prog.ErrDesk) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+	if initGone(err) {
 		return nil
 	}
 	return err
+}
+
+// initGone: a request failed because init has ended, of which it has told why.
+func initGone(err error) bool {
+	return errors.Is(err, prog.ErrDesk) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET)
 }
 
 // receiveKept receives the descriptors of [fs.Root.Kept]; not ok: init has ended.
@@ -116,6 +124,9 @@ func (r *run) noteAreas(desk *prog.Desk) error {
 		k.areas = append(k.areas, transfer.Area{Place: "/", Upper: k.rootUpper, Base: k.rootBase})
 	} else {
 		k.areas = append(k.areas, transfer.Area{Place: "/", Upper: k.root})
+	}
+	if r.plan.fillWork != nil {
+		k.areas = append(k.areas, transfer.Area{Place: WorkDir, Upper: k.workUpper})
 	}
 	if k.workBase != nil {
 		k.areas = append(k.areas, transfer.Area{Place: WorkDir, Upper: k.workUpper, Base: k.workBase})

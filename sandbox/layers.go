@@ -18,7 +18,7 @@ const maxLayers = 498
 
 // resolveLayers finds what the root is made of, if not of the host's own
 // directories.
-func (pl *Plan) resolveLayers(s *Spec, f *facts) error {
+func (pl *Plan) resolveLayers(s *Spec, f *facts, b build) error {
 	if s.composed() {
 		return nil
 	}
@@ -36,6 +36,10 @@ func (pl *Plan) resolveLayers(s *Spec, f *facts) error {
 			return err
 		}
 	}
+	if err := pl.resolveFilled(s, f, b); err != nil || pl.root.Filled {
+		return err
+	}
+	pl.mapLowers(f)
 	return pl.resolveUpper(s, f)
 }
 
@@ -45,18 +49,20 @@ func (pl *Plan) addLayer(field, name string, f *facts) error {
 	if err != nil {
 		return err
 	}
-	pl.addLower(fs.Lower{Dir: dir}, f)
+	pl.root.Lowers = append(pl.root.Lowers, fs.Lower{Dir: dir})
 	return nil
 }
 
-// addLower puts layers on top of those that are there; for root shown under the
-// job's ids.
-func (pl *Plan) addLower(lower fs.Lower, f *facts) {
-	if f.uid == 0 {
-		lower.Mapped, lower.HasMapped = pl.Program.Slot("root-tree"), true
-		pl.mapped = append(pl.mapped, mappedTree{slot: lower.Mapped, source: lower.Dir, lower: true})
+// mapLowers has the layers, for root, shown under the job's ids.
+func (pl *Plan) mapLowers(f *facts) {
+	if f.uid != 0 {
+		return
 	}
-	pl.root.Lowers = append(pl.root.Lowers, lower)
+	for i := range pl.root.Lowers {
+		l := &pl.root.Lowers[i]
+		l.Mapped, l.HasMapped = pl.Program.Slot("root-tree"), true
+		pl.mapped = append(pl.mapped, mappedTree{slot: l.Mapped, source: l.Dir, lower: true})
+	}
 }
 
 // directory resolves the name of a directory outside, once: later it must be
@@ -83,7 +89,7 @@ func (pl *Plan) resolveUpper(s *Spec, f *facts) error {
 			// Without user attributes the overlay mounts, and then rm -rf of a
 			// lower directory is EIO. Nothing of the kind happens read-only.
 			pl.root.ReadOnly = true
-			pl.note("the root is read-only: before Linux 6.6 no overlay works on a tmpfs (writable: --upper DIR on ext4, xfs or btrfs)")
+			pl.note("the root is read-only: %s (writable: --upper DIR on ext4, xfs or btrfs)", noXattr)
 		}
 		return nil
 	}

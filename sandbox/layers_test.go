@@ -92,9 +92,9 @@ func TestWritableRoots(t *testing.T) {
 		spec sandbox.Spec
 		need []string
 	}{
-		{"tmpfs", sandbox.Spec{}, []string{"tmpfs-upper"}},
-		{"tmpfs, layers", sandbox.Spec{Layers: []string{over}}, []string{"tmpfs-upper"}},
-		{"tmpfs, auto", sandbox.Spec{Layers: []string{over}, Map: sandbox.Map{Mode: "auto"}, User: "0"}, []string{"tmpfs-upper", "subid"}},
+		{"tmpfs", sandbox.Spec{}, nil},
+		{"tmpfs, layers", sandbox.Spec{Layers: []string{over}}, nil},
+		{"tmpfs, auto", sandbox.Spec{Layers: []string{over}, Map: sandbox.Map{Mode: "auto"}, User: "0"}, []string{"subid"}},
 		{"kept", sandbox.Spec{Layers: []string{over}, Upper: filepath.Join(base, "kept")}, nil},
 		{"kept, auto", sandbox.Spec{Upper: filepath.Join(base, "kept-auto"), Map: sandbox.Map{Mode: "auto"}, User: "0"}, []string{"subid"}},
 	} {
@@ -106,6 +106,8 @@ func TestWritableRoots(t *testing.T) {
 				c.Args, c.CWD, c.Rootfs = args, sandbox.CWDNone, root
 			})
 			assert.Equal(t, 0, *res.ExitCode)
+			copied := strings.Contains(strings.Join(res.Notes, ";"), "the root is a copy in memory")
+			assert.Equal(t, tt.spec.Upper == "" && !lane.Has("tmpfs-upper").Yes, copied, res.Notes)
 			if kernelBefore(t, 6, 10) {
 				// Overlay has no O_TMPFILE at all, and says so; programs then
 				// make a name and remove it.
@@ -128,11 +130,13 @@ func kernelBefore(t *testing.T, major, minor int) bool {
 	return a < major || a == major && b < minor
 }
 
-// TestReadOnlyWhereNoUpperWorks: before Linux 6.6 the root is read-only unless a
-// directory is given for what is written, and the result says so.
+// TestReadOnlyWhereNoUpperWorks: before Linux 6.6 a root too large to be copied is
+// read-only unless a directory is given for what is written, and the result says so.
 func TestReadOnlyWhereNoUpperWorks(t *testing.T) {
 	root := filepath.Join(lane.Scratch(t), "root")
 	smallRoot(t, root)
+	require.NoError(t, os.WriteFile(filepath.Join(root, "opt/large"), nil, 0o644))
+	require.NoError(t, os.Truncate(filepath.Join(root, "opt/large"), 1<<30))
 	res, _, errs := shell(t, "touch /opt/x; touch /tmp/x && touch $HOME/x", func(c *sandbox.Cmd) {
 		c.Rootfs = root
 	})

@@ -145,7 +145,7 @@ func (r *run) diskUsage(res *Result) {
 		res.Disk.LimitHits++
 	}
 	if r.plan.cwd == CWDCopy {
-		n := countWrites(r.upper, maxCounted)
+		n := countWrites(r.upper, r.filled, maxCounted)
 		res.Discarded = &n
 	}
 }

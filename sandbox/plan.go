@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/fs"
+	"github.com/jailrun/jailrun/fs/transfer"
 	"github.com/jailrun/jailrun/sandbox/prog"
 )
 
@@ -32,10 +33,12 @@ type Plan struct {
 	stdinNull bool
 	runtime   *RuntimeReport
 	copyIn    []copyIn
-	noGit     []string   // writable directories of the host's that are no repository
-	dir       string     // that is taken as current, "" if none can be
-	lateNotes int        // so many of the first notes are about limits that may come late
-	late      *lateSlots // of a plan for a pool; else nil
+	// What stands in for the overlay of the root, and of the current directory.
+	fillRoot, fillWork *transfer.Filling
+	noGit              []string   // writable directories of the host's that are no repository
+	dir                string     // that is taken as current, "" if none can be
+	lateNotes          int        // so many of the first notes are about limits that may come late
+	late               *lateSlots // of a plan for a pool; else nil
 }
 
 // mappedTree is a directory that must be shown through an id-mapped mount.
@@ -74,6 +77,8 @@ type build struct {
 	plain     []string // sources that no overlay works on, after a failed attempt
 	hasCgroup bool
 	late      bool      // the job's last steps come when it is taken from a pool
+	noOverlay string    // why the root can be none, after a failed attempt
+	noWork    string    // why the current directory can be none, after a failed attempt
 	unnamed   bool      // no listener on the filter, after a failed attempt
 	net       *netFiles // of a network that configures the namespace; nil for none
 }

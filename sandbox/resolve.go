@@ -24,7 +24,7 @@ func (pl *Plan) resolveRoot(s *Spec, f *facts, b build) error {
 		PidProc: s.pidProc(),
 	}
 	pl.resolveNet(s, f, b)
-	if err := pl.resolveLayers(s, f); err != nil {
+	if err := pl.resolveLayers(s, f, b); err != nil {
 		return err
 	}
 	if err := pl.resolveCWD(s, f, b); err != nil {
@@ -112,13 +112,21 @@ func (pl *Plan) resolveCWD(s *Spec, f *facts, b build) error {
 	}
 	if mode == CWDAuto {
 		mode = CWDCopy
-		if !f.userXattr {
-			mode = CWDReadOnly
-			pl.note("the current directory is read-only: before Linux 6.6 no overlay works on a tmpfs")
-		}
 	}
-	if mode == CWDCopy && !f.userXattr {
-		return fieldError("cwd", "cow", "needs an overlay on a tmpfs, which works since Linux 6.6; use ro or rw")
+	reason := b.noWork
+	if reason == "" && !f.userXattr {
+		reason = noXattr
+	}
+	if mode == CWDCopy && reason != "" {
+		ok, why := pl.fillCWD(reason, s, f, b)
+		switch {
+		case ok:
+			return nil
+		case !pl.cwdAuto || s.requires(RequireOverlay):
+			return fieldError("cwd", f.dir, "cannot be cow: %s; %s; use --cwd ro or rw", reason, why)
+		}
+		mode = CWDReadOnly
+		pl.note("the current directory is read-only: %s; %s", reason, why)
 	}
 	pl.cwd = mode
 	pl.root.Work = fs.Mount{Source: f.dir, Target: WorkDir, Dir: true, Mode: fs.Copy}
@@ -176,12 +184,7 @@ func (pl *Plan) resolveBind(s *Spec, f *facts, m Bind, b build) error {
 	case m.Sockets || slices.Contains(b.plain, src):
 		mode = fs.Plain
 	}
-	x := fs.Mount{Source: src, Target: target, Dir: kind == unix.S_IFDIR, Mode: mode, NoExec: m.NoExec}
-	if f.uid == 0 {
-		x.Mapped, x.HasMapped = pl.Program.Slot("bind-tree"), true
-		pl.mapped = append(pl.mapped, mappedTree{slot: x.Mapped, source: src})
-	}
-	pl.root.Extra = append(pl.root.Extra, x)
+	pl.addTree(fs.Mount{Source: src, Target: target, Dir: kind == unix.S_IFDIR, Mode: mode, NoExec: m.NoExec}, f)
 	return nil
 }
 

@@ -54,6 +54,7 @@ type run struct {
 	shown                   atomic.Pointer[os.File] // procDir once it is known, for Blocked
 	areas                   []*os.File              // in each tmpfs of the job, from the Ready message
 	outputs                 []output                // of the caller's, for the job's files
+	filled                  time.Time               // when a copied current directory was complete
 	kept                    *kept                   // nil if no file of the job's is wanted
 	disk                    *disk                   // nil before the Ready message
 	upperLock               *os.File                // of Spec.Upper, held for the run; nil without one

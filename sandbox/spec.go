@@ -93,7 +93,7 @@ type Spec struct {
 	// host where that would be an error: [WallKeyring], [WallLandlock].
 	AllowMissing []string
 	// Require names walls that must not be missing although hosts without them
-	// are served: [WallLandlock].
+	// are served: [WallLandlock]; and [RequireOverlay].
 	Require []string
 	// Unsafe names protections that are given up; see the Unsafe constants.
 	Unsafe []string

@@ -25,6 +25,10 @@ const (
 	WallLandlock = "landlock"
 )
 
+// RequireOverlay in Spec.Require refuses to do without an overlay where this
+// host allows none: no copy in its place, no bind mount, nothing read-only.
+const RequireOverlay = "overlay"
+
 var waivable = [...]string{WallKeyring, WallLandlock}
 
 func (s *Spec) waives(wall string) bool   { return slices.Contains(s.AllowMissing, wall) }
@@ -38,8 +42,9 @@ func checkWalls(s *Spec) error {
 	}
 	for _, w := range s.Require {
 		switch {
+		case w == RequireOverlay:
 		case w != WallLandlock:
-			return fieldError("require", w, "want cgroup or %s; every other wall is required anyway", WallLandlock)
+			return fieldError("require", w, "want cgroup, %s or %s; every other wall is required anyway", WallLandlock, RequireOverlay)
 		case s.waives(w):
 			return fieldError("require", w, "is waived by --allow-missing at the same time")
 		}

@@ -83,7 +83,7 @@ var flagTable = [...]flagDef{
 		r.spec.Limits.IOWeight, err = count(v, "", 10000)
 		return err
 	}},
-	{"require", "cgroup,landlock", "refuse the watchdog tier; refuse a kernel without Landlock", once, (*request).setRequire},
+	{"require", "cgroup,landlock,overlay", "refuse the watchdog tier; a kernel without Landlock; what stands in for an overlay", once, (*request).setRequire},
 
 	// Files.
 	{"rootfs", "host|DIR|IMAGE", "the root: of the host's system directories (default), DIR, an image's name, oci:DIR[:TAG], docker-archive:FILE, FILE.tar", once, (*request).setRootfs},

@@ -122,7 +122,7 @@ func TestRequestRefuses(t *testing.T) {
 		{"--inodes 4g", `--inodes: "4g" is more than 2g`},
 		{"--on-output stop --output 1k", `--on-output: "stop" is not known; want kill, truncate`},
 		{"--nofile x", `--nofile: "x" is not a number from 1`},
-		{"--require cgroups", `--require: "cgroups" is not known; want cgroup, landlock; did you mean cgroup?`},
+		{"--require cgroups", `--require: "cgroups" is not known; want cgroup, landlock, overlay; did you mean cgroup?`},
 		{"--cwd copy", `--cwd: "copy" is not known; want cow, ro, rw, none`},
 		{"--workdir x", `--workdir: "x" does not start with /`},
 		{"--net bridge", `--net: "bridge" is not known; want none, slirp, pasta, host`},

@@ -147,10 +147,10 @@ func (r *request) setRequire(value string) error {
 		switch name {
 		case "cgroup":
 			r.spec.Limits.RequireCgroup = true
-		case sandbox.WallLandlock:
+		case sandbox.WallLandlock, sandbox.RequireOverlay:
 			r.spec.Require = append(r.spec.Require, name)
 		default:
-			return oneOf(name, "cgroup", sandbox.WallLandlock)
+			return oneOf(name, "cgroup", sandbox.WallLandlock, sandbox.RequireOverlay)
 		}
 	}
 	return nil

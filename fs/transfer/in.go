@@ -55,6 +55,7 @@ type filler struct {
 	dirs   []filled // directories inside that are being filled, outermost first
 	left   int64
 	buf    []byte
+	keeps  bool  // what is there stays, and what cannot be copied is left out
 	err    error // of the first entry that could not be read
 }
 
@@ -90,7 +91,10 @@ func (f *filler) file(e *entry, in int) error {
 		return f.failed("copy in", e, ErrTooLarge)
 	}
 	f.left -= e.st.Size
-	out, err := f.w.create(f.name(e), e.st.Mode&0o777)
+	out, err := f.create(f.name(e), e.st.Mode&0o777)
+	if f.keeps && errors.Is(err, unix.EEXIST) {
+		return nil
+	}
 	if err != nil {
 		return f.failed("create", e, err)
 	}
@@ -116,6 +120,9 @@ func (f *filler) enter(e *entry, _ int) (bool, error) {
 		return false, f.failed("mkdir", e, err)
 	}
 	fd, err := f.w.open(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if f.keeps && !made && (errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)) {
+		return false, nil
+	}
 	if err != nil {
 		return false, f.failed("open", e, err)
 	}
@@ -149,15 +156,25 @@ func (f *filler) leave(e *entry) error {
 
 func (f *filler) other(e *entry) error {
 	if e.kind() != unix.S_IFLNK {
+		if f.keeps {
+			return nil
+		}
 		return f.failed("copy in", e, errors.New("is "+kindName(e.kind())+", which cannot be copied"))
 	}
 	to, err := (&Reader{}).readlink(e.dir, e.name)
 	if err != nil {
 		return f.failed("readlink", e, err)
 	}
-	err = f.w.replace(e.name, func() error {
+	link := func() error {
 		return f.w.call("symlinkat", unix.SYS_SYMLINKAT, prog.Text(to), prog.Num(unix.AT_FDCWD), prog.Text(e.name))
-	})
+	}
+	if f.keeps {
+		if err = link(); errors.Is(err, unix.EEXIST) {
+			return nil
+		}
+	} else {
+		err = f.w.replace(e.name, link)
+	}
 	if err == nil {
 		err = f.w.own(-1, e.name)
 	}
@@ -196,11 +213,17 @@ func (w *Writer) open(name string, flags int, mode uint32) (int, error) {
 	})
 }
 
-func (w *Writer) create(name string, mode uint32) (fd int, err error) {
-	err = w.replace(name, func() error {
-		fd, err = w.open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, mode)
+// create makes a file, which must not be there if the filler keeps such.
+func (f *filler) create(name string, mode uint32) (fd int, err error) {
+	open := func() error {
+		fd, err = f.w.open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, mode)
 		return err
-	})
+	}
+	if f.keeps {
+		err = open()
+	} else {
+		err = f.w.replace(name, open)
+	}
 	return fd, err
 }
 

@@ -1,0 +1,182 @@
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/fs"
+	"github.com/jailrun/jailrun/fs/transfer"
+	"github.com/jailrun/jailrun/limits"
+	"github.com/jailrun/jailrun/sandbox/prog"
+)
+
+// What is copied, at most, where no overlay works: a few tenths of a second.
+const (
+	mostFilled        = 64 * limits.MiB
+	mostFilledEntries = 8192
+)
+
+// filling is what the runner copies of layers, if that is small enough; else
+// why is the reason. Dirs are directories outside, the topmost first.
+func (pl *Plan) filling(dirs []string, without map[string]bool, f *facts, b build) (fill *transfer.Filling, size, why string) {
+	if b.late {
+		return nil, "", "a sandbox prepared for a pool takes no copy ahead of its job"
+	}
+	fill = &transfer.Filling{
+		Layers: dirs, Without: without, OwnOnly: f.uid == 0,
+		Bounds: transfer.Bounds{
+			Bytes:   int64(min(mostFilled, pl.limits.Disk/2)),
+			Entries: min(mostFilledEntries, pl.limits.Inodes/2),
+		},
+	}
+	n, err := fill.Measure()
+	if err != nil {
+		return nil, "", fmt.Sprintf("to copy it takes more than %s or %d files, or not all of it can be read: %v",
+			limits.Size(fill.Bounds.Bytes).Human(), fill.Bounds.Entries, err)
+	}
+	return fill, fmt.Sprintf("%d files, %s of --disk", n.Entries, limits.Size(n.Bytes).Human()), ""
+}
+
+const noXattr = "before Linux 6.6 no overlay works on a tmpfs"
+
+// resolveFilled decides whether a root of layers is a copy instead of an
+// overlay: where an attempt showed that no overlay is possible, and where one
+// can have no writable layer.
+func (pl *Plan) resolveFilled(s *Spec, f *facts, b build) error {
+	reason := b.noOverlay
+	if reason == "" && (f.userXattr || s.ReadOnlyRoot || s.Upper != "" || s.ExportLayer != "") {
+		return nil
+	}
+	if reason == "" {
+		reason = noXattr
+	}
+	if s.requires(RequireOverlay) {
+		return fieldError("require", RequireOverlay, "the root of %s can be none: %s", s.Rootfs, reason)
+	}
+	dirs := layerDirs(pl.root.Lowers)
+	fill, size, why := pl.filling(dirs, map[string]bool{"dev": true, "proc": true}, f, b)
+	if fill != nil {
+		pl.root.Filled, pl.fillRoot = true, fill
+		pl.note("the root is a copy in memory (%s): %s", size, reason)
+		return nil
+	}
+	if b.noOverlay == "" {
+		return nil // read-only layers do
+	}
+	return pl.bindRoot(s, f, b, dirs, why)
+}
+
+// layerDirs names the layers, the topmost first.
+func layerDirs(lowers []fs.Lower) (dirs []string) {
+	for i := len(lowers) - 1; i >= 0; i-- {
+		l := &lowers[i]
+		if len(l.Names) == 0 {
+			dirs = append(dirs, l.Dir)
+		}
+		for _, name := range slices.Backward(l.Names) {
+			dirs = append(dirs, l.Dir+"/"+name)
+		}
+	}
+	return dirs
+}
+
+// bindRoot puts a root together without an overlay and without a copy of all of
+// it: the directories of a single layer are bound read-only, where jailrun has
+// nothing of its own to put and they lend the job nothing; the rest is copied.
+func (pl *Plan) bindRoot(s *Spec, f *facts, b build, dirs []string, why string) error {
+	refuse := func(why string) error {
+		return fieldError("rootfs", s.Rootfs, "no overlay is possible here (%s), and %s; put the layers on ext4, xfs or btrfs", b.noOverlay, why)
+	}
+	if len(dirs) != 1 {
+		return refuse(why)
+	}
+	list, err := os.ReadDir(dirs[0])
+	if err != nil {
+		return &FieldError{"rootfs", s.Rootfs, err}
+	}
+	without := map[string]bool{"dev": true, "proc": true}
+	for _, e := range list {
+		if !e.IsDir() || fs.IsOurs(e.Name()) {
+			continue
+		}
+		source := dirs[0] + "/" + e.Name()
+		if lent, err := fs.Special(source, mostLooked); err != nil {
+			return refuse("/" + e.Name() + " cannot be bound: " + err.Error())
+		} else if lent != "" {
+			return refuse(fmt.Sprintf("a bind of /%s would lend the job %q", e.Name(), lent))
+		}
+		without[e.Name()] = true
+		pl.addTree(fs.Mount{Source: source, Target: "/" + e.Name(), Dir: true, Mode: fs.Plain}, f)
+	}
+	fill, size, why := pl.filling(dirs, without, f, b)
+	if fill == nil {
+		return refuse("of what is no directory to bind, " + why)
+	}
+	pl.root.Filled, pl.fillRoot = true, fill
+	pl.note("the root is made of %d read-only binds and a copy in memory (%s): %s", len(without)-2, size, b.noOverlay)
+	return nil
+}
+
+// addTree shows a directory or file of the host's, for root under the job's ids.
+func (pl *Plan) addTree(m fs.Mount, f *facts) {
+	if f.uid == 0 {
+		m.Mapped, m.HasMapped = pl.Program.Slot("bind-tree"), true
+		pl.mapped = append(pl.mapped, mappedTree{slot: m.Mapped, source: m.Source})
+	}
+	pl.root.Extra = append(pl.root.Extra, m)
+}
+
+// fillCWD makes the current directory a copy in memory, if it is small enough;
+// else why is the reason.
+func (pl *Plan) fillCWD(reason string, s *Spec, f *facts, b build) (ok bool, why string) {
+	if s.requires(RequireOverlay) {
+		return false, "--require " + RequireOverlay + " refuses a copy"
+	}
+	fill, size, why := pl.filling([]string{f.dir}, nil, f, b)
+	if fill == nil {
+		return false, why
+	}
+	pl.cwd, pl.fillWork = CWDCopy, fill
+	pl.root.Work = fs.Mount{Source: f.dir, Target: WorkDir, Dir: true, Mode: fs.Filled}
+	pl.note("the current directory is a copy in memory (%s): %s", size, reason)
+	return true, ""
+}
+
+// fill copies what stands in for overlays, while init waits. When that has
+// failed, the status pipe tells how.
+func (r *run) fill() error {
+	pl := r.plan
+	if err := r.fillOne(pl.fillRoot, "/", [2]uint32{}); err != nil {
+		return err
+	}
+	if err := r.fillOne(pl.fillWork, WorkDir, pl.identity.job); err != nil {
+		return err
+	}
+	if pl.fillWork != nil {
+		var now unix.Timespec
+		if err := unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &now); err != nil {
+			return os.NewSyscallError("clock_gettime", err)
+		}
+		r.filled = time.Unix(now.Unix())
+	}
+	return nil
+}
+
+func (r *run) fillOne(fill *transfer.Filling, target string, owner [2]uint32) error {
+	if fill == nil {
+		return nil
+	}
+	desk := &prog.Desk{Ctl: r.ctl}
+	err := (&transfer.Writer{Desk: desk, Owner: owner}).Fill(r.ctx, fill, target)
+	if err == nil {
+		err = desk.Done()
+	}
+	if initGone(err) {
+		return nil
+	}
+	return err
+}
