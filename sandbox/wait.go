@@ -19,6 +19,9 @@ func (r *run) supervise() error {
 			return err
 		}
 	}
+	if r.plan.watchesMemory() || r.plan.watchesShare() {
+		defer limits.Prompt()()
+	}
 	for {
 		r.clock()
 		if r.over() && r.streamsDone() {
