@@ -96,7 +96,11 @@ func TestRootWithoutOverlay(t *testing.T) {
 	assert.Equal(t, 0, *res.ExitCode)
 	assert.Empty(t, out+errs)
 	assert.Contains(t, notes(res), "the root is a copy in memory")
-	assert.Contains(t, notes(res), "overlay is refused (invalid argument)")
+	reason := "before Linux 6.6" // where nobody even tries
+	if lane.Has("tmpfs-upper").Yes {
+		reason = "overlay is refused (invalid argument)"
+	}
+	assert.Contains(t, notes(res), reason)
 	assert.FileExists(t, filepath.Join(root, "opt/pkg/sub/b"), "the layer is as it was")
 
 	res, out, errs = shell(t, "ls /opt/pkg /opt/opaque; cat /etc/own /etc/hostname", in(root, func(c *sandbox.Cmd) { c.Layers = []string{over} }))
@@ -124,7 +128,7 @@ func TestRootWithoutOverlay(t *testing.T) {
 	}{
 		{in(filepath.Join(base, "lends"), nil), "a bind of /opt would lend the job"},
 		{in(filepath.Join(base, "large"), func(c *sandbox.Cmd) { c.Layers = []string{over} }), "to copy it takes more than 64 MiB"},
-		{in(root, func(c *sandbox.Cmd) { c.Require = []string{sandbox.RequireOverlay} }), "can be none: overlay is refused"},
+		{in(root, func(c *sandbox.Cmd) { c.Require = []string{sandbox.RequireOverlay} }), "can be none: " + reason},
 		{in(root, func(c *sandbox.Cmd) { c.ExportLayer = filepath.Join(t.TempDir(), "layer.tar") }), "mount overlay"},
 	} {
 		c := sandbox.Command("true")

@@ -134,10 +134,10 @@ func TestUnpack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLayout(t)
-			l.add("", "gzip", tarOf(t, tt.entries...))
+			l.add("", "gzip", tarOf(t), tarOf(t, tt.entries...)) // not the lowest, which keeps no whiteouts
 			s := newStore(t)
 			got, m := imported(t, s, l.source(""), Options{})
-			dir := s.Layers() + "/" + m.Layers[0]
+			dir := s.Layers() + "/" + m.Layers[1]
 			assert.Equal(t, tt.want, look(t, dir))
 			switch name {
 			case "devices":

@@ -98,6 +98,11 @@ func (i *importing) layers(c *v1.ConfigFile) ([]string, error) {
 		if err != nil {
 			return nil, i.layerError(n, err)
 		}
+		if n == 0 && m.hides > 0 {
+			// An overlay lists the whiteouts of its lowest layer as names that
+			// nobody can open. The layer may be a higher one of another image.
+			return i.flatten(c)
+		}
 		i.count(m, fresh)
 		i.tell(n, 0, map[bool]State{true: Done, false: Present}[fresh])
 		names = append(names, jfs.LayerName(diffID))

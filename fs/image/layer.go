@@ -22,10 +22,11 @@ type layerMeta struct {
 	entries int
 	leftOut []string // what was not unpacked, the first few
 	skipped int      // how many that were
+	hides   int      // whiteouts in it
 }
 
 func (m *layerMeta) encode() []byte {
-	b := fmt.Appendf(nil, "jailrun-layer 1\ndiffid %s\nbytes %d\nentries %d\nskipped %d\n", m.diffID, m.bytes, m.entries, m.skipped)
+	b := fmt.Appendf(nil, "jailrun-layer 1\ndiffid %s\nbytes %d\nentries %d\nskipped %d\nhides %d\n", m.diffID, m.bytes, m.entries, m.skipped, m.hides)
 	for _, l := range m.leftOut {
 		b = fmt.Appendf(b, "left-out %s\n", quoted(l))
 	}
@@ -50,6 +51,8 @@ func decodeLayerMeta(text string) (*layerMeta, error) {
 			m.entries, err = strconv.Atoi(value)
 		case "skipped":
 			m.skipped, err = strconv.Atoi(value)
+		case "hides":
+			m.hides, err = strconv.Atoi(value)
 		case "left-out":
 			value, err = strconv.Unquote(value)
 			m.leftOut = append(m.leftOut, value)
@@ -165,7 +168,7 @@ func (p *unpacking) publish(name, diffID string) (*layerMeta, error) {
 	if err := unix.Syncfs(int(p.root.Fd())); err != nil {
 		return nil, os.NewSyscallError("syncfs", err)
 	}
-	m := &layerMeta{diffID: diffID, bytes: u.bytes, entries: u.entries, leftOut: u.leftOut, skipped: u.skipped}
+	m := &layerMeta{diffID: diffID, bytes: u.bytes, entries: u.entries, leftOut: u.leftOut, skipped: u.skipped, hides: len(u.tree.whiteouts)}
 	s, dir := p.store, p.work.f.Name()
 	if err := s.writeFile("meta/"+name, m.encode(), true); err != nil {
 		return nil, err

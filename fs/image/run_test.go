@@ -190,6 +190,24 @@ func TestRunHoldsImage(t *testing.T) {
 	assert.NoDirExists(t, s.Layers()+"/"+m.Layers[0])
 }
 
+// TestRunWhiteoutsOfTheLowestLayer: overlay lists those as names that nobody can
+// open. The same layer still hides what is below it in another image.
+func TestRunWhiteoutsOfTheLowestLayer(t *testing.T) {
+	s := stateFor(t)
+	l := newLayout(t)
+	hides := hostDirs(t, file("data/.wh.gone", ""), file("data/stays", ""))
+	l.add("lowest", "", hides, tarOf(t, file("data/more", "")))
+	l.add("higher", "", tarOf(t, file("data/gone", "")), hides)
+	got, _ := imported(t, s, l.source("lowest"), Options{Name: "lowest"})
+	assert.True(t, got.Flat)
+	got, _ = imported(t, s, l.source("higher"), Options{Name: "higher"})
+	assert.False(t, got.Flat)
+	assert.Equal(t, "more\nstays\n", output(t, inImage("lowest", "/bin/ls", "/data")))
+	assert.Equal(t, "stays\n", output(t, inImage("higher", "/bin/ls", "/data")))
+	got, _ = imported(t, s, l.source("lowest"), Options{Name: "again"})
+	assert.Zero(t, got.Fresh)
+}
+
 // TestRunReports: the result names the image's own program.
 func TestRunReports(t *testing.T) {
 	s := stateFor(t)
