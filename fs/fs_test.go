@@ -86,7 +86,7 @@ func TestSurvey(t *testing.T) {
 
 func TestFabricate(t *testing.T) {
 	files := map[string]string{}
-	for _, f := range Fabricate("box", "/home/job", 1000, 100) {
+	for _, f := range Fabricate("box", "/home/job", 1000, 100, Users{}) {
 		files[f.Name] = string(f.Content)
 	}
 	assert.Contains(t, files["passwd"], "job:x:1000:100:job:/home/job:/bin/sh\n")
@@ -94,6 +94,31 @@ func TestFabricate(t *testing.T) {
 	assert.Contains(t, files["hosts"], "127.0.0.1 localhost box\n")
 	assert.Equal(t, "box\n", files["hostname"])
 	assert.Empty(t, files["machine-id"])
+}
+
+// TestUsers: what the layers say of users stays, but for the job's home.
+func TestUsers(t *testing.T) {
+	of := Users{
+		Passwd: "root:x:0:0:r:/root:/bin/bash\nweb:x:33:33:web,,:/var/www:/bin/web\nnobody:x:65534:65534::/:/no\nbad\nx:x:-1:0:::\ntwice:x:33:1:::\nalias:x:0:0:::",
+		Group:  "root:x:0:\nwww:x:33:web\nstaff:x:50:a,b\n",
+	}
+	for _, tt := range []struct {
+		uid, gid      uint32
+		of            Users
+		passwd, group string
+	}{
+		{0, 0, Users{}, "root:x:0:0:root:/h:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n", "root:x:0:\nnogroup:x:65534:\n"},
+		{7, 8, Users{}, "job:x:7:8:job:/h:/bin/sh\nroot:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n", "job:x:8:\nroot:x:0:\nnogroup:x:65534:\n"},
+		{0, 0, of, "root:x:0:0:r:/h:/bin/bash\nweb:x:33:33:web,,:/var/www:/bin/web\nnobody:x:65534:65534::/:/no\n", "root:x:0:\nwww:x:33:web\nstaff:x:50:a,b\nnogroup:x:65534:\n"},
+		{33, 33, of, "web:x:33:33:web,,:/h:/bin/web\nroot:x:0:0:r:/root:/bin/bash\nnobody:x:65534:65534::/:/no\n", "www:x:33:web\nroot:x:0:\nstaff:x:50:a,b\nnogroup:x:65534:\n"},
+	} {
+		files := Fabricate("box", "/h", tt.uid, tt.gid, tt.of)
+		assert.Equal(t, tt.passwd, string(files[0].Content))
+		assert.Equal(t, tt.group, string(files[1].Content))
+	}
+	long := strings.Repeat("a:x:1:\n", MostUsers)
+	assert.LessOrEqual(t, len(WholeLines(long)), MostUsers)
+	assert.True(t, strings.HasSuffix(WholeLines(long), "\n"))
 }
 
 // TestHostIsGoneFirst: whatever is asked for, no target of the user's is

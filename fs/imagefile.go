@@ -18,6 +18,7 @@ type Image struct {
 	Workdir         string   // absolute
 	User            string   // "UID:GID"
 	Entrypoint, Cmd []string
+	Users           Users // of its layers, cut to MostUsers each
 }
 
 // imageHead is the first line of the file; another number is another format.
@@ -52,6 +53,8 @@ func (m *Image) Encode() []byte {
 	one("user", m.User)
 	add("entrypoint", m.Entrypoint...)
 	add("cmd", m.Cmd...)
+	one("passwd", m.Users.Passwd)
+	one("group", m.Users.Group)
 	return b
 }
 
@@ -84,6 +87,10 @@ func DecodeImage(text string) (*Image, error) {
 			m.Entrypoint = append(m.Entrypoint, value)
 		case "cmd":
 			m.Cmd = append(m.Cmd, value)
+		case "passwd":
+			m.Users.Passwd = value
+		case "group":
+			m.Users.Group = value
 		default:
 			return nil, fmt.Errorf("%w: line %q", ErrImageFile, line)
 		}

@@ -12,6 +12,7 @@ func anImage() *Image {
 	return &Image{
 		ID: "sha256:" + strings.Repeat("0a", 32), Layers: []string{strings.Repeat("0", 24), strings.Repeat("f", 24)},
 		Env: []string{"A=b", "B=\n\x00\xff"}, Workdir: "/x y", User: "1:2", Entrypoint: []string{"sh", "-c"}, Cmd: []string{"", "id \"x\""},
+		Users: Users{Passwd: "a:x:1:1:::\n", Group: "b:x:1:\n"},
 	}
 }
 

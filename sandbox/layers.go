@@ -5,6 +5,7 @@ import (
 	iofs "io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -63,6 +64,31 @@ func (pl *Plan) mapLowers(f *facts) {
 		l.Mapped, l.HasMapped = pl.Program.Slot("root-tree"), true
 		pl.mapped = append(pl.mapped, mappedTree{slot: l.Mapped, source: l.Dir, lower: true})
 	}
+}
+
+// users finds what the layers say of users, the topmost that does.
+func (pl *Plan) users(f *facts) (u fs.Users) {
+	var dirs []string // without those of an image, whose import has looked
+	for i := range slices.Backward(pl.root.Lowers) {
+		if l := &pl.root.Lowers[i]; len(l.Names) == 0 {
+			dirs = append(dirs, l.Dir)
+		}
+	}
+	of := fs.Users{}
+	if f.image != nil {
+		of = f.image.Users
+	}
+	for _, x := range [2]struct {
+		name       string
+		to, before *string
+	}{{"etc/passwd", &u.Passwd, &of.Passwd}, {"etc/group", &u.Group, &of.Group}} {
+		text, found, err := fs.TopFile(dirs, x.name, fs.MostUsers+1)
+		if err != nil || !found {
+			text = *x.before
+		}
+		*x.to = text
+	}
+	return u
 }
 
 // directory resolves the name of a directory outside, once: later it must be

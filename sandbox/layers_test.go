@@ -185,6 +185,27 @@ func TestUpperIsKept(t *testing.T) {
 	require.ErrorContains(t, err, "is in use by another run")
 }
 
+// TestUsersOfLayers: the job sees the users of its root, the topmost layer's.
+func TestUsersOfLayers(t *testing.T) {
+	base := lane.Scratch(t)
+	root, over := filepath.Join(base, "root"), filepath.Join(base, "over")
+	smallRoot(t, root)
+	for dir, user := range map[string]string{root: "low", over: "high"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, "etc"), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "etc/passwd"), []byte("root:x:0:0::/root:/bin/sh\n"+user+":x:5:5:::\n"), 0o644))
+	}
+	require.NoError(t, os.Symlink("/etc/shadow", filepath.Join(over, "etc/group")))
+	in := func(c *sandbox.Cmd) { c.Rootfs, c.ReadOnlyRoot = root, true }
+	_, out, _ := shell(t, "cat /etc/passwd", in)
+	assert.Equal(t, "root:x:0:0::/home/job:/bin/sh\nlow:x:5:5:::\nnobody:x:65534:65534:nobody:/:/bin/false\n", out)
+	_, out, errs := shell(t, "cat /etc/passwd /etc/group", func(c *sandbox.Cmd) {
+		in(c)
+		c.Layers, c.User = []string{over}, "5"
+	})
+	assert.Equal(t, "high:x:5:5::/home/job:\nroot:x:0:0::/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"+
+		"job:x:5:\nroot:x:0:\nnogroup:x:65534:\n", out, errs)
+}
+
 // TestExportLayer: a job's writes become a layer with whiteouts.
 func TestExportLayer(t *testing.T) {
 	base := lane.Scratch(t)

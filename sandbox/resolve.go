@@ -20,13 +20,13 @@ func (pl *Plan) resolveRoot(s *Spec, f *facts, b build) error {
 	pl.root = fs.Root{
 		Host: f.host, ReadOnly: s.ReadOnlyRoot,
 		Size: uint64(pl.limits.Disk), Inodes: pl.limits.Inodes, Home: Home, Owner: job,
-		Etc:     fs.Fabricate(s.hostname(), Home, job[0], job[1]),
 		PidProc: s.pidProc(),
 	}
-	pl.resolveNet(s, f, b)
 	if err := pl.resolveLayers(s, f, b); err != nil {
 		return err
 	}
+	pl.root.Etc = fs.Fabricate(s.hostname(), Home, job[0], job[1], pl.users(f))
+	pl.resolveNet(s, f, b)
 	if err := pl.resolveCWD(s, f, b); err != nil {
 		return err
 	}

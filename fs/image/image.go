@@ -48,10 +48,16 @@ func (s *Store) writeImage(id string, layers []string, c *v1.ConfigFile) error {
 	if m.Workdir != "" {
 		m.Workdir = path.Clean("/" + m.Workdir)
 	}
-	var err error
-	if m.User, err = s.userOf(c.Config.User, layers); err != nil {
+	passwd, err := s.fileOf("etc/passwd", layers)
+	if err != nil {
 		return err
 	}
+	group, err := s.fileOf("etc/group", layers)
+	if err != nil {
+		return err
+	}
+	m.User = userOf(c.Config.User, passwd, group)
+	m.Users = jfs.Users{Passwd: jfs.WholeLines(passwd), Group: jfs.WholeLines(group)}
 	old, err := os.ReadFile(s.Dir + "/images/" + hexOf(id))
 	if err == nil && string(old) == string(m.Encode()) {
 		return nil // jobs may hold the file that is there
@@ -62,15 +68,11 @@ func (s *Store) writeImage(id string, layers []string, c *v1.ConfigFile) error {
 // userOf makes numbers of an image's user by the image's own /etc/passwd and
 // /etc/group. A name that does not stand there stays as it is: who starts a job
 // is told, and may choose another with --user.
-func (s *Store) userOf(user string, layers []string) (string, error) {
+func userOf(user, passwd, groups string) string {
 	if user == "" {
-		return "", nil
+		return ""
 	}
 	name, group, hasGroup := strings.Cut(user, ":")
-	passwd, err := s.fileOf("etc/passwd", layers)
-	if err != nil {
-		return "", err
-	}
 	uid, gid := name, "0"
 	for line := range strings.Lines(passwd) {
 		if f := strings.Split(line, ":"); len(f) >= 4 && (f[0] == name || f[2] == name) {
@@ -80,10 +82,6 @@ func (s *Store) userOf(user string, layers []string) (string, error) {
 	}
 	if hasGroup {
 		gid = group
-		groups, err := s.fileOf("etc/group", layers)
-		if err != nil {
-			return "", err
-		}
 		for line := range strings.Lines(groups) {
 			if f := strings.Split(line, ":"); len(f) >= 3 && f[0] == group {
 				gid = f[2]
@@ -92,46 +90,20 @@ func (s *Store) userOf(user string, layers []string) (string, error) {
 		}
 	}
 	if _, err := idmap.ParseUser(uid + ":" + gid); err != nil {
-		return user, nil
+		return user
 	}
-	return uid + ":" + gid, nil
+	return uid + ":" + gid
 }
 
 // fileOf reads a small file of an image, as the topmost layer that speaks of it
 // has it; "" if there is none.
 func (s *Store) fileOf(name string, layers []string) (string, error) {
+	var dirs []string
 	for _, l := range slices.Backward(layers) {
-		dir, err := unix.Open(s.Layers()+"/"+l, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return "", &os.PathError{Op: "open", Path: l, Err: err}
-		}
-		text, found, err := readInRoot(dir, name)
-		unix.Close(dir)
-		if found || err != nil {
-			return text, err
-		}
+		dirs = append(dirs, s.Layers()+"/"+l)
 	}
-	return "", nil
-}
-
-func readInRoot(dir int, name string) (text string, found bool, err error) {
-	fd, err := unix.Openat2(dir, name, &unix.OpenHow{
-		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
-	switch {
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
-		return "", false, nil
-	case err != nil:
-		return "", true, nil // a whiteout, or what nobody may read: it says nothing
-	}
-	f := os.NewFile(uintptr(fd), name)
-	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		return "", true, nil
-	}
-	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
-	return string(b), true, err
+	text, _, err := jfs.TopFile(dirs, name, 1<<20)
+	return text, err
 }
 
 // sourceLine is one image in a file of sources.

@@ -57,6 +57,7 @@ func TestImportLayout(t *testing.T) {
 				ID: got.ID, Layers: []string{jfs.LayerName(digest(base)), jfs.LayerName(digest(top))},
 				Env: []string{"PATH=/app:/bin", "A=\"b\nc\""}, Workdir: "/app", User: "33:34",
 				Entrypoint: []string{"/bin/sh", "-c"}, Cmd: []string{"echo $A"},
+				Users: jfs.Users{Passwd: "root:x:0:0::/:\nweb:x:33:34::/:\n"},
 			}, m)
 			assert.Equal(t, map[string]string{"app": "0644 1"}, look(t, s.Layers()+"/"+m.Layers[1]))
 

@@ -105,7 +105,7 @@ func TestRunAsImageSays(t *testing.T) {
 		"Env": []string{"PATH=/usr/bin:/bin", "GREETING=hello", "HOME=/somewhere"}, "WorkingDir": "/not/there", "User": "7:8",
 		"Entrypoint": []string{"sh", "-c"}, "Cmd": []string{`echo "$GREETING $HOME $PWD $(id -u):$(id -g)"`},
 	}
-	l.add("", "", hostDirs(t))
+	l.add("", "", hostDirs(t, file("etc/passwd", "lp:x:7:1:Printer:/var/lp:/bin/lp\nother:x:9:9:::\n"), file("etc/group", "eight:x:8:\n")))
 	imported(t, s, l.source(""), Options{Name: "says:latest"})
 
 	c := inImage("says:latest")
@@ -114,6 +114,8 @@ func TestRunAsImageSays(t *testing.T) {
 	c = inImage("says", "/bin/sh", "-c", `echo "$GREETING $HOME $PWD $(id -u)"`)
 	c.AddEnv, c.Workdir, c.User = []string{"GREETING=bye"}, "/tmp", "0"
 	assert.Equal(t, "bye /somewhere /tmp 0\n", output(t, c))
+	c = inImage("says", "/bin/sh", "-c", `id -un; id -gn; getent passwd lp other; echo ~lp`)
+	assert.Equal(t, "lp\neight\nlp:x:7:8:Printer:/home/job:/bin/lp\nother:x:9:9:::\n/home/job\n", output(t, c), "its users are there")
 	c = inImage("says", "/usr/bin/env")
 	c.Env = []string{"ONLY=this"}
 	assert.Equal(t, "ONLY=this\n", output(t, c))
