@@ -147,6 +147,9 @@ func (r *run) attempt() error {
 			return wrap("root", err)
 		}
 	}
+	if f := r.cmd.BeforeClone; f != nil {
+		f()
+	}
 	r.cloned = limits.Now()
 	if err := r.startProgram(binds); err != nil {
 		return err

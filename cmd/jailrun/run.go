@@ -80,12 +80,14 @@ func run(say *console, asked *words) (r *sandbox.Result, by unix.Signal, err err
 	if err != nil {
 		return nil, 0, err
 	}
+	var watched <-chan struct{}
 	newCmd := func() *sandbox.Cmd {
 		c := &sandbox.Cmd{Spec: req.spec, Stdin: files.in, Stdout: files.out, Stderr: files.err, LeaveInit: req.repeat <= 1, Noise: req.noise}
 		// This process may be moved into a leaf of its own group, so that the
 		// kernel can hold limits below it.
 		c.Evacuate = true
 		c.ImportImage = importer(say)
+		c.BeforeClone = func() { <-watched }
 		c.TraceStartup = asked.has("trace-startup")
 		if n := req.network(); n != nil {
 			c.Network = n
@@ -96,7 +98,7 @@ func run(say *console, asked *words) (r *sandbox.Result, by unix.Signal, err err
 		return c
 	}
 	var live liveJob
-	watchSignals(cancel, &live)
+	watched = watchSignals(cancel, &live)
 	r, err = makeRuns(ctx, req, files, newCmd, &live)
 	if _, ok := errors.AsType[lostOutput](err); ok {
 		err = nil // the cancel tells it, if none came before
