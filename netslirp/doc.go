@@ -9,11 +9,12 @@
 //
 // What it keeps:
 //
-//   - Helpers enter the job's namespaces before an untrusted root file system
-//     is in place, so that a planted program cannot run with a helper's rights;
-//     slirp4netns as we start it gets descriptors, and no pid that could be
-//     another's by then. (pasta and rootlesskit's driver take the pid of init,
-//     which waits and which nobody else can reap.)
+//   - No helper sees the job's root file system, where a planted program could
+//     run with a helper's rights. slirp4netns as we start it enters the user and
+//     the network namespace alone, by descriptor and not by a pid that could be
+//     another's by then. pasta and rootlesskit's driver take the pid of init,
+//     which nobody else can reap, and which waits with the host's root for them.
+//   - The job is not forked before the device is up and the rules are in force.
 //   - The host's loopback and its own addresses, private ranges and the
 //     metadata address 169.254.169.254 cannot be reached unless a [Rule] names
 //     them. slirp4netns alone leaves the host's LAN address open.
@@ -21,6 +22,7 @@
 //   - A network that breaks is an error or a fact in the result, never a job
 //     that quietly has another network than was asked for.
 //
-// The package imports no sibling. jailrun reaches it through a program of its
-// own, jailrun-net, which keeps its dependencies out of the launch path.
+// Of its siblings the package imports sandbox/prog, to start helpers. jailrun
+// reaches it through a program of its own, jailrun-net, which keeps its
+// dependencies out of the launch path.
 package netslirp

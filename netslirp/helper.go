@@ -4,15 +4,17 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
-	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/sandbox/prog"
 )
 
 // ErrNotInstalled reports that a helper program is missing.
@@ -49,67 +51,76 @@ func packageOf(name string) string {
 	return name
 }
 
-// Bounds of one helper. Its group has others; these hold where there is none.
-const (
-	helperData    = 256 << 20 // RLIMIT_DATA: libslirp's buffers grow with the connections
-	startPatience = 5 * time.Second
-)
+const startPatience = 5 * time.Second
 
 // A helper is a process that serves one network.
 type helper struct {
-	name string
-	cmd  *exec.Cmd
-	said tail
-	done chan struct{} // closed when the process has been reaped
-	err  error         // of Wait; read after done
+	name  string
+	pid   int      // our child, reaped by awaitEnd alone
+	pidfd *os.File // of it
+	said  tail
+	done  chan struct{} // closed when the process has been reaped and has said all
+	// After done:
+	failed error // it could not be executed
+	status unix.WaitStatus
 }
 
-// start starts the helper, called name, with the files as descriptors 3 and up, in the group
-// if there is one, with an environment of its own: what a caller's variables
-// could do to it is nobody's business.
-func start(name, path string, args []string, group *os.File, files ...*os.File) (*helper, error) {
-	h := &helper{name: name, cmd: exec.Command(path, args...), done: make(chan struct{})}
-	h.cmd.Stderr, h.cmd.ExtraFiles = &h.said, files
-	h.cmd.Env, h.cmd.Dir = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, "/"
-	// A session of its own: Ctrl-C at the terminal is for the runner.
-	h.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+// start starts the helper, called name, in the group if there is one, and in the
+// user namespace if there is one, with the files as descriptors 3 and up. What a
+// caller's variables could do to it is nobody's business: it has its own.
+func start(name, path string, args []string, group, user *os.File, files ...*os.File) (*helper, error) {
+	said, saidEnd, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer saidEnd.Close()
+	status, statusEnd, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, said.Close())
+	}
+	defer statusEnd.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, errors.Join(err, said.Close(), status.Close())
+	}
+	defer null.Close()
+	p, binds := launch(path, append([]string{name}, args...), user, append([]*os.File{null, null, saidEnd}, files...))
+	binds = append(binds, prog.Binding{Slot: prog.SlotStatus, Fd: int(statusEnd.Fd())})
 	if group != nil {
-		h.cmd.SysProcAttr.UseCgroupFD, h.cmd.SysProcAttr.CgroupFD = true, int(group.Fd())
+		binds = append(binds, prog.Binding{Slot: prog.SlotInitGroup, Fd: int(group.Fd())})
 	}
-	if err := h.cmd.Start(); err != nil {
-		return nil, err
+	proc, err := p.StartChild(binds)
+	if err != nil {
+		return nil, errors.Join(err, said.Close(), status.Close())
 	}
-	go func() {
-		h.err = h.cmd.Wait()
-		close(h.done)
-	}()
-	if err := h.bound(); err != nil {
-		h.stop()
-		return nil, err
-	}
+	h := &helper{name: name, pid: proc.Pid, pidfd: proc.PidFd, done: make(chan struct{})}
+	go h.awaitEnd(p, proc, said, status)
 	return h, nil
 }
 
-// bound sets the limits of the helper, which has not seen a packet yet.
-func (h *helper) bound() error {
-	for _, l := range [...]struct {
-		resource int
-		max      uint64
-	}{{unix.RLIMIT_DATA, helperData}, {unix.RLIMIT_CORE, 0}} {
-		err := unix.Prlimit(h.cmd.Process.Pid, l.resource, &unix.Rlimit{Cur: l.max, Max: l.max}, nil)
-		if err != nil && !errors.Is(err, unix.ESRCH) { // ended already: who waits for it will say
-			return os.NewSyscallError("prlimit", err)
+// awaitEnd reads what the helper says and reaps it.
+func (h *helper) awaitEnd(p *prog.Program, proc *prog.Process, said, status *os.File) {
+	defer close(h.done)
+	if msg, _ := io.ReadAll(status); len(msg) > 0 {
+		h.failed = launchError(p, msg)
+	}
+	_, _ = io.Copy(&h.said, said)
+	for {
+		_, err := unix.Wait4(h.pid, &h.status, unix.WALL, nil)
+		if !errors.Is(err, unix.EINTR) {
+			break
 		}
 	}
-	return nil
+	_, _, _ = status.Close(), said.Close(), proc.Release()
 }
 
-func (h *helper) kill() { _ = h.cmd.Process.Kill() } // fails if it is over
+func (h *helper) kill() { _ = unix.PidfdSendSignal(int(h.pidfd.Fd()), unix.SIGKILL, nil, 0) } // fails if it is over
 
 // stop ends the helper and reaps it. It may be called again.
 func (h *helper) stop() {
 	h.kill()
 	<-h.done
+	_ = h.pidfd.Close()
 }
 
 // settle waits until the helper has passed on what the job's kernel still sent
@@ -139,7 +150,7 @@ const (
 )
 
 func (h *helper) asleep() bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", h.cmd.Process.Pid))
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", h.pid))
 	_, rest, ok := bytes.Cut(stat, []byte(") "))
 	return err != nil || ok && rest[0] == 'S'
 }
@@ -147,17 +158,25 @@ func (h *helper) asleep() bool {
 // ended says how the helper ended, or "" if it runs.
 func (h *helper) ended() string {
 	// It may be dead and not yet reaped by the goroutine that waits for it.
-	var dead unix.Siginfo
-	err := unix.Waitid(unix.P_PID, h.cmd.Process.Pid, &dead, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
-	if err == nil && dead.Signo == 0 {
-		return ""
+	fds := []unix.PollFd{{Fd: int32(h.pidfd.Fd()), Events: unix.POLLIN}}
+	select {
+	case <-h.done:
+	default:
+		if n, err := unix.Poll(fds, 0); err == nil && n == 0 || errors.Is(err, unix.EINTR) {
+			return ""
+		}
+		<-h.done
 	}
-	<-h.done
 	how := "it ended"
-	if h.err != nil {
-		how = h.err.Error()
+	switch {
+	case h.failed != nil:
+		how = h.failed.Error()
+	case h.status.Signaled():
+		how = "signal: " + h.status.Signal().String()
+	case h.status.ExitStatus() != 0:
+		how = "exit status " + strconv.Itoa(h.status.ExitStatus())
 	}
-	if said := h.said.String(); said != "" && h.cmd.ProcessState.Exited() {
+	if said := h.said.String(); said != "" && h.status.Exited() {
 		how += ": " + said
 	}
 	return h.name + ": " + how

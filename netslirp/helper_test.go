@@ -18,13 +18,13 @@ func fake(t *testing.T, script string) string {
 	return path
 }
 
-// launch starts the fake as the driver starts slirp4netns.
-func launch(t *testing.T, script string) (*helper, *os.File) {
+// launched starts the fake as the driver starts slirp4netns.
+func launched(t *testing.T, script string) (*helper, *os.File) {
 	t.Helper()
 	ready, end, err := os.Pipe()
 	require.NoError(t, err)
 	t.Cleanup(func() { ready.Close() })
-	h, err := start("slirp4netns", fake(t, script), nil, nil, end)
+	h, err := start("slirp4netns", fake(t, script), nil, nil, nil, end)
 	end.Close()
 	require.NoError(t, err)
 	t.Cleanup(h.stop)
@@ -37,7 +37,7 @@ func TestHelperFaults(t *testing.T) {
 	t.Parallel()
 	t.Run("ready", func(t *testing.T) {
 		t.Parallel()
-		h, ready := launch(t, "printf 1 >&3; exec 3>&-; exec sleep 60")
+		h, ready := launched(t, "printf 1 >&3; exec 3>&-; exec sleep 60")
 		require.NoError(t, h.awaitReady(ready, time.Minute))
 		assert.Empty(t, h.ended())
 		h.stop()
@@ -45,7 +45,7 @@ func TestHelperFaults(t *testing.T) {
 	})
 	t.Run("too old", func(t *testing.T) {
 		t.Parallel()
-		h, ready := launch(t, "echo \"unrecognized option '--enable-seccomp'\" >&2; exit 1")
+		h, ready := launched(t, "echo \"unrecognized option '--enable-seccomp'\" >&2; exit 1")
 		err := h.awaitReady(ready, time.Minute)
 		require.ErrorContains(t, err, "slirp4netns: exit status 1: unrecognized option '--enable-seccomp'")
 		hint, ok := err.(interface{ Hint() string })
@@ -54,22 +54,22 @@ func TestHelperFaults(t *testing.T) {
 	})
 	t.Run("dies", func(t *testing.T) {
 		t.Parallel()
-		h, ready := launch(t, "kill -9 $$")
+		h, ready := launched(t, "kill -9 $$")
 		require.ErrorContains(t, h.awaitReady(ready, time.Minute), "slirp4netns: signal: killed")
 	})
 	t.Run("ends without a word", func(t *testing.T) {
 		t.Parallel()
-		h, ready := launch(t, "exit 0")
+		h, ready := launched(t, "exit 0")
 		require.ErrorContains(t, h.awaitReady(ready, time.Minute), "slirp4netns: it ended")
 	})
 	t.Run("hangs", func(t *testing.T) {
 		t.Parallel()
-		h, ready := launch(t, "exec sleep 60")
+		h, ready := launched(t, "exec sleep 60")
 		require.ErrorContains(t, h.awaitReady(ready, 100*time.Millisecond), "not ready within 100ms")
 	})
 	t.Run("no environment of ours", func(t *testing.T) {
 		t.Parallel()
-		h, ready := launch(t, "env >&2; exit 3")
+		h, ready := launched(t, "env >&2; exit 3")
 		require.ErrorContains(t, h.awaitReady(ready, time.Minute), "LC_ALL=C")
 		assert.NotContains(t, h.said.String(), "HOME=")
 	})

@@ -86,6 +86,10 @@ func (n *Network) Prepare(ctx context.Context, group *os.File) (hosts, resolv st
 	return hosts, resolv, nil
 }
 
+// UsesInit reports whether Attach needs its pid argument: pasta and rootlesskit's
+// driver enter namespaces by pid, ours does not.
+func (n *Network) UsesInit() bool { return n.config.Driver != Slirp }
+
 // check finds out early what the launch would trip over.
 func (n *Network) check() error {
 	c := &n.config
@@ -119,26 +123,18 @@ type running interface {
 // three stay the caller's. pid is used by pasta and by rootlesskit's driver. The caller
 // calls detach once: it kills the helpers and returns the [Record].
 func (n *Network) Attach(ctx context.Context, pid int, user, net, filter *os.File) (detach func() (json.RawMessage, error), err error) {
-	var (
-		r     running
-		rules *nftables.Conn
-		both  errgroup.Group // the device and the rules do not need each other
-	)
+	connect, err := n.begin(pid, user, net)
+	if err != nil {
+		return nil, err
+	}
+	var r running
+	var both errgroup.Group // the device and the rules do not need each other
 	both.Go(func() (err error) {
-		if rules, err = open(filter); err == nil {
-			err = n.wall.build(rules)
-		}
-		if err != nil {
-			err = &hintError{fmt.Errorf("nf_tables: %w", err), "the kernel needs nf_tables with inet and reject (sudo modprobe -a nf_tables nft_reject_inet nft_limit)"}
-		}
+		r, err = connect(ctx)
 		return err
 	})
-	both.Go(func() (err error) {
-		r, err = n.connect(ctx, pid, user, net)
-		return err
-	})
-	err = both.Wait()
-	if err == nil {
+	rules, err := n.raise(filter)
+	if err = errors.Join(err, both.Wait()); err == nil {
 		return func() (json.RawMessage, error) { return n.detach(r, rules) }, nil
 	}
 	if r != nil {
@@ -150,45 +146,67 @@ func (n *Network) Attach(ctx context.Context, pid int, user, net, filter *os.Fil
 	return nil, err
 }
 
-// connect starts the driver and publishes the ports.
-func (n *Network) connect(ctx context.Context, pid int, user, net *os.File) (running, error) {
-	var api string
+// raise puts the rules in force.
+func (n *Network) raise(filter *os.File) (*nftables.Conn, error) {
+	rules, err := open(filter)
+	if err == nil {
+		err = n.wall.build(rules)
+	}
+	if err != nil {
+		err = &hintError{fmt.Errorf("nf_tables: %w", err), "the kernel needs nf_tables with inet and reject (sudo modprobe -a nf_tables nft_reject_inet nft_limit)"}
+	}
+	return rules, err
+}
+
+// begin begins to start the driver, as far as that takes no waiting. connect,
+// which the caller calls once, waits for it and publishes the ports.
+func (n *Network) begin(pid int, user, net *os.File) (connect func(context.Context) (running, error), err error) {
+	dir, api := "", ""
 	if len(n.config.Ports) > 0 {
-		dir, err := privateDir()
-		if err != nil {
+		if dir, err = privateDir(); err != nil {
 			return nil, err
 		}
-		defer os.RemoveAll(dir)
 		api = dir + "/api"
 	}
 	said := &tail{}
-	r, err := n.drive(pid, user, net, api, said)
+	await, err := n.drive(pid, user, net, api, said)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, removeDir(dir))
 	}
-	if err := publish(ctx, api, n.config.Ports, said); len(n.config.Ports) > 0 && err != nil {
-		return nil, errors.Join(err, r.stop())
-	}
-	return r, nil
-}
-
-func (n *Network) drive(pid int, user, net *os.File, api string, said *tail) (running, error) {
-	switch n.config.Driver {
-	case SlirpRootlesskit:
-		parent, err := newRootlesskit(said, api, n.answersLoopback())
-		if err != nil {
+	return func(ctx context.Context) (running, error) {
+		r, err := await()
+		if err == nil && dir != "" {
+			if err = publish(ctx, api, n.config.Ports, said); err != nil {
+				err = errors.Join(err, r.stop())
+			}
+		}
+		if err = errors.Join(err, removeDir(dir)); err != nil {
 			return nil, err
 		}
-		d := &rootlesskitDriver{ParentDriver: parent, pid: pid, user: user, net: net}
-		return d, d.configure()
+		return r, nil
+	}, nil
+}
+
+// drive begins to start the driver; await waits until its device is up.
+func (n *Network) drive(pid int, user, net *os.File, api string, said *tail) (await func() (running, error), err error) {
+	switch n.config.Driver {
+	case SlirpRootlesskit:
+		return func() (running, error) {
+			parent, err := newRootlesskit(said, api, n.answersLoopback())
+			if err != nil {
+				return nil, err
+			}
+			d := &rootlesskitDriver{ParentDriver: parent, pid: pid, user: user, net: net}
+			return d, d.configure()
+		}, nil
 	case Pasta:
-		return startPasta(pid, n.group, n.wall.dns)
+		return func() (running, error) { return startPasta(pid, n.group, n.wall.dns) }, nil
 	}
 	d := &slirpDriver{user: user, net: net, group: n.group, api: api, dns: n.wall.dns, loopback: n.answersLoopback()}
-	if _, _, err := d.ConfigureNetwork(0, "", ""); err != nil {
+	if err := d.begin(); err != nil {
 		return nil, err
 	}
-	return d, nil
+	return func() (running, error) { return d, d.await() }, nil
 }
 
 // answersLoopback reports whether the job has to answer the host's loopback by

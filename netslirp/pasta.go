@@ -53,7 +53,7 @@ func startPasta(pid int, group *os.File, dns bool) (running, error) {
 	if dns {
 		args = append(args, "--dns-forward="+dnsIP.String())
 	}
-	h, err := start("pasta", path, args, group)
+	h, err := start("pasta", path, args, group, nil)
 	if err != nil {
 		return nil, err
 	}

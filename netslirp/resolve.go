@@ -46,7 +46,7 @@ func pin(ctx context.Context, list []Allow, find lookup, guarded []netip.Prefix)
 			r := a.Rule
 			r.Dest = netip.PrefixFrom(ip.Unmap(), 32)
 			if g := within(guarded, r.Dest); g != nil {
-				return nil, "", &hintError{fmt.Errorf("%s resolves to %s, which lies in %s", a.Name, ip, g), "private addresses and the host's own are allowed by address only: --net-allow " + ip.String()}
+				return nil, "", &hintError{fmt.Errorf("%s resolves to %s, which lies in %s", a.Name, r.Dest.Addr(), g), "private addresses and the host's own are allowed by address only: --net-allow " + r.Dest.Addr().String()}
 			}
 			rules = append(rules, r)
 			fmt.Fprintf(&lines, "%s %s\n", r.Dest.Addr(), a.Name)

@@ -29,6 +29,7 @@ type slirpDriver struct {
 	loopback  bool // the host's may be reached, as far as the rules let it
 
 	helper *helper
+	ready  *os.File // a byte comes when the device is up
 	exit   *os.File // slirp4netns ends when this pipe does, whatever ends us
 }
 
@@ -49,21 +50,44 @@ func (d *slirpDriver) MTU() int { return mtu }
 // ConfigureNetwork starts slirp4netns and waits until the device is up. It uses
 // neither of its arguments: the namespaces are the driver's.
 func (d *slirpDriver) ConfigureNetwork(int, string, string) (*messages.ParentInitNetworkDriverCompleted, func() error, error) {
+	if err := d.begin(); err != nil {
+		return nil, nil, err
+	}
+	if err := d.await(); err != nil {
+		return nil, nil, err
+	}
+	msg := &messages.ParentInitNetworkDriverCompleted{Dev: "tap0", IP: jobIP.String(), Netmask: 24, Gateway: gatewayIP.String(), MTU: mtu}
+	if d.dns {
+		msg.DNS = []string{dnsIP.String()}
+	}
+	return msg, d.stop, nil
+}
+
+// await waits until the device is up, after begin.
+func (d *slirpDriver) await() error {
+	defer d.ready.Close()
+	if err := d.helper.awaitReady(d.ready, startPatience); err != nil {
+		return errors.Join(err, d.stop())
+	}
+	return nil
+}
+
+// begin starts slirp4netns.
+func (d *slirpDriver) begin() error {
 	path, err := findHelper("slirp4netns")
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	ready, readyEnd, err := os.Pipe()
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	defer ready.Close()
+	defer readyEnd.Close()
 	exitEnd, exit, err := os.Pipe()
 	if err != nil {
-		readyEnd.Close()
-		return nil, nil, err
+		return errors.Join(err, ready.Close())
 	}
-	d.exit = exit
+	defer exitEnd.Close()
 	args := []string{
 		"--configure", "--mtu=" + strconv.Itoa(mtu), "--enable-sandbox", "--enable-seccomp",
 		"--ready-fd=3", "--exit-fd=4", "--netns-type=path",
@@ -77,34 +101,21 @@ func (d *slirpDriver) ConfigureNetwork(int, string, string) (*messages.ParentIni
 	if d.api != "" {
 		args = append(args, "--api-socket="+d.api)
 	}
-	args = append(args, "/proc/self/fd/6", "tap0")
+	// As root of the job's user namespace, in the host's mounts: its own sandbox,
+	// an empty root, needs an id 0, and finds it by itself only with a pid
+	// (slirp4netns 1.2, nsenter in main.c). Host root has one.
+	enter := d.user
 	if os.Geteuid() == 0 {
-		args = append(args, "--userns-path=/proc/self/fd/5")
-	} else if path, args, err = d.inUserNamespace(path, args); err != nil {
-		return nil, nil, err
+		enter = nil
+		args = append(args, "--userns-path=/proc/self/fd/6")
 	}
-	d.helper, err = start("slirp4netns", path, args, d.group, readyEnd, exitEnd, d.user, d.net)
-	readyEnd.Close()
-	exitEnd.Close()
+	args = append(args, "/proc/self/fd/5", "tap0")
+	d.helper, err = start("slirp4netns", path, args, d.group, enter, readyEnd, exitEnd, d.net, d.user)
 	if err != nil {
-		return nil, nil, errors.Join(err, exit.Close())
+		return errors.Join(err, ready.Close(), exit.Close())
 	}
-	if err := d.helper.awaitReady(ready, startPatience); err != nil {
-		return nil, nil, errors.Join(err, d.stop())
-	}
-	msg := &messages.ParentInitNetworkDriverCompleted{Dev: "tap0", IP: jobIP.String(), Netmask: 24, Gateway: gatewayIP.String(), MTU: mtu}
-	if d.dns {
-		msg.DNS = []string{dnsIP.String()}
-	}
-	return msg, d.stop, nil
-}
-
-// inUserNamespace makes slirp4netns start as root of the job's user namespace,
-// in the host's mounts: its own sandbox, an empty root, needs an id 0, and
-// finds it by itself only with a pid (slirp4netns 1.2, nsenter.c).
-func (d *slirpDriver) inUserNamespace(path string, args []string) (string, []string, error) {
-	nsenter, err := findHelper("nsenter")
-	return nsenter, append([]string{"--user=/proc/self/fd/5", "--preserve-credentials", path}, args...), err
+	d.ready, d.exit = ready, exit
+	return nil
 }
 
 func (d *slirpDriver) stop() error {

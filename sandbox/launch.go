@@ -83,15 +83,15 @@ func (r *run) start() error {
 	if err := r.chooseTier(); err != nil {
 		return wrap("limits", err)
 	}
-	id, err := chooseIdentity(s, f, subordinate(f.uid))
-	if err != nil {
-		return wrap("identity", err)
-	}
 	net, err := r.prepareNetwork()
 	if err != nil {
 		return wrap("net", err)
 	}
-	b := build{net: net, held: r.held, identity: id, stdin: r.cmd.wantsStdin(), hasCgroup: r.group != nil}
+	id, err := chooseIdentity(s, f, subordinate(f.uid))
+	if err != nil {
+		return wrap("identity", err)
+	}
+	b := build{net: net, held: r.held, identity: id, stdin: r.cmd.wantsStdin(), hasCgroup: r.group != nil, netFirst: net != nil && r.cmd.Network.UsesInit()}
 	if r.waiting {
 		b.late, b.stdin = true, true
 	}
@@ -163,8 +163,13 @@ func (r *run) attempt() error {
 	if err := r.attachNetwork(); err != nil {
 		return err
 	}
-	if err := r.carry(); err != nil {
-		return wrap("files", err)
+	carried := r.carry()
+	joined := r.joinNetwork() // in any case: it must not go on by itself
+	if carried != nil {
+		return wrap("files", carried)
+	}
+	if joined != nil {
+		return joined
 	}
 	if r.waiting {
 		return r.awaitReady()
@@ -286,7 +291,7 @@ func (c *Cmd) Plan() (*Plan, error) {
 	if c.Network != nil {
 		net = &netFiles{} // what the files will say is known at the launch
 	}
-	plan, err := newPlan(s, f, build{net: net, held: heldBy(tree), identity: id, stdin: c.wantsStdin(), hasCgroup: tree != nil})
+	plan, err := newPlan(s, f, build{net: net, held: heldBy(tree), identity: id, stdin: c.wantsStdin(), hasCgroup: tree != nil, netFirst: net != nil && c.Network.UsesInit()})
 	if err != nil {
 		return nil, wrap("plan", err)
 	}

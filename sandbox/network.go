@@ -15,20 +15,25 @@ import (
 )
 
 // A Network gives the network namespace of a job more than its loopback device.
-// It is called from the goroutine of Start and Wait, one call at a time. Package
-// netslirp has one; the types are those of the standard library, so that neither
-// package needs the other.
+// Start and Wait call it, one call at a time, Attach from a goroutine of its own.
+// Package netslirp has one; the types are those of the standard library, so that
+// neither package needs the other.
 type Network interface {
 	// Prepare is called first, and once: it checks what was asked, resolves
 	// names, and returns lines for the job's /etc/hosts and its whole
 	// /etc/resolv.conf. group is a cgroup directory in which helpers have to
-	// run, or nil if there is none; it belongs to the caller.
+	// run, or nil if there is none; it belongs to the caller. What Prepare needs
+	// no answer to, it may begin and leave for Attach to fail on.
 	Prepare(ctx context.Context, group *os.File) (hosts, resolv string, err error)
+	// UsesInit says whether Attach reaches namespaces through init's pid. Init
+	// then waits for it with the host's root, before any untrusted file has been
+	// opened. Else it makes the job's root meanwhile.
+	UsesInit() bool
 	// Attach configures the namespace net, which user owns, by descriptor; both
 	// and filter, a NETLINK_NETFILTER socket of that namespace, belong to the
-	// caller. Init, pid, waits meanwhile: it still sees the host's root, and no
-	// untrusted file has been opened. detach ends all helpers and returns what
-	// was counted as a JSON object; the caller calls it once.
+	// caller. pid is init's. The job is not let go before Attach has returned
+	// without an error. detach ends all helpers and returns what was counted as
+	// a JSON object; the caller calls it once.
 	Attach(ctx context.Context, pid int, user, net, filter *os.File) (detach func() (json.RawMessage, error), err error)
 	// Close ends what Prepare began. It is called whenever Prepare was.
 	Close() error
@@ -111,9 +116,10 @@ func (pl *Plan) resolveNet(s *Spec, f *facts, b build) {
 	}
 }
 
-// appendSpaces makes init hand over its namespaces and wait for the runner to
-// configure them. Nothing of the job's root is there yet.
-func (pl *Plan) appendSpaces() error {
+// appendSpaces makes init hand over its namespaces for the runner to configure,
+// and wait for that at once if wait says so. Nothing of the job's root is there
+// yet.
+func (pl *Plan) appendSpaces(wait bool) error {
 	if _, ok := pl.identity.uid.ToOutside(0); !ok {
 		return fieldError("user", pl.identity.uid.String(), "the helpers of a network need the inside id 0 in the map: use --map auto, or leave --user out")
 	}
@@ -130,9 +136,15 @@ func (pl *Plan) appendSpaces() error {
 		prog.Open("/proc/self/ns/user", unix.O_RDONLY, "O_RDONLY", 0, user),
 		prog.SendReady(user, net, filter).Because("by descriptor: a pid could be another's by the time it is used"),
 		prog.Close(user), prog.Close(net), prog.Close(filter),
-		awaitOrder().Because("the runner has configured the network"),
 	)
+	if wait {
+		add(awaitNetwork()...)
+	}
 	return nil
+}
+
+func awaitNetwork() []prog.Step {
+	return []prog.Step{prog.Stamp(stampAwaitNet), awaitOrder().Because("the network is in force"), prog.Stamp(stampNet)}
 }
 
 // awaitOrder makes init wait for the runner.
@@ -140,65 +152,6 @@ func awaitOrder() prog.Step {
 	return prog.Call("recvfrom", unix.SYS_RECVFROM, prog.Fd(prog.SlotCtl), prog.Data(make([]byte, 8), "order"), prog.Int(8),
 		prog.Int(0), prog.Nil(), prog.Nil()).Want(8)
 }
-
-// attachNetwork lets the caller's network configure the namespaces of init,
-// which waits. If init has failed, awaitExec says so.
-func (r *run) attachNetwork() error {
-	n := r.cmd.Network
-	if n == nil {
-		return nil
-	}
-	begin := limits.Now()
-	spaces, err := r.receiveSpaces()
-	if err != nil || spaces == nil {
-		return err
-	}
-	defer func() {
-		for _, f := range spaces {
-			f.Close()
-		}
-	}()
-	detach, err := n.Attach(r.ctx, r.proc.Pid, spaces[0], spaces[1], spaces[2])
-	if err != nil {
-		return wrap("net", err)
-	}
-	r.detach = detach
-	r.undo.add(func() error { _, err := r.leaveNetwork(); return err })
-	r.event("net", "network configured", limits.Now()-begin)
-	if err := r.order(0, 0); err != nil {
-		return r.vanished(wrap("net", err))
-	}
-	return nil
-}
-
-// receiveSpaces takes the message of appendSpaces; nil if init failed before.
-func (r *run) receiveSpaces() ([]*os.File, error) {
-	fds := []unix.PollFd{{Fd: int32(r.ctl), Events: unix.POLLIN}, {Fd: int32(r.status), Events: unix.POLLIN}}
-	for fds[0].Revents == 0 {
-		if err := poll(fds, -1); err != nil {
-			return nil, wrap("net", err)
-		}
-		if fds[1].Revents != 0 {
-			return nil, nil
-		}
-	}
-	var buf [64]byte
-	var oob [64]byte
-	n, oobn, _, _, err := unix.Recvmsg(r.ctl, buf[:], oob[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
-	if err != nil {
-		return nil, r.vanished(wrap("net", os.NewSyscallError("recvmsg", err)))
-	}
-	files := receivedFiles(oob[:oobn])
-	if rep, err := prog.ParseReport(buf[:n]); err != nil || !rep.Ready || len(files) != 3 {
-		for _, f := range files {
-			f.Close()
-		}
-		return nil, r.vanished(wrap("net", errors.Join(err, errSpaces)))
-	}
-	return files, nil
-}
-
-var errSpaces = errors.New("init did not hand over its namespaces")
 
 // leaveNetwork ends the helpers of the network and returns what they counted.
 func (r *run) leaveNetwork() (json.RawMessage, error) {

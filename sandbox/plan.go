@@ -60,10 +60,12 @@ func (pl *Plan) Picture(w io.Writer) error { return pl.root.Picture(w) }
 
 // Time stamps of a program.
 const (
-	stampInit = iota // init runs
-	stampRoot        // the root is made
-	stampFork        // the job is forked
-	stampGo          // the job's execve is released
+	stampInit     = iota // init runs
+	stampRoot            // the root is made
+	stampFork            // the job is forked
+	stampGo              // the job's execve is released
+	stampAwaitNet        // init waits for the network
+	stampNet             // and has it
 )
 
 const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET
@@ -81,6 +83,7 @@ type build struct {
 	noWork    string    // why the current directory can be none, after a failed attempt
 	unnamed   bool      // no listener on the filter, after a failed attempt
 	net       *netFiles // of a network that configures the namespace; nil for none
+	netFirst  bool      // init waits for it before it opens a file of the job's
 }
 
 // newPlan works out a launch. It is pure: the same arguments give the same plan.
@@ -136,7 +139,7 @@ func planned(s *Spec, f *facts, b build) (*Plan, error) {
 		prog.Call("umask", unix.SYS_UMASK, prog.Int(0)).Because("modes are what the steps say, whatever the caller's"))
 	b.identity.append(p)
 	if b.net != nil {
-		if err := pl.appendSpaces(); err != nil {
+		if err := pl.appendSpaces(b.netFirst); err != nil {
 			return nil, err
 		}
 	}
@@ -206,9 +209,11 @@ func (pl *Plan) appendFork(f *facts, b build) {
 		prog.Call("eventfd2", unix.SYS_EVENTFD2, prog.Int(0), prog.Bits(unix.EFD_CLOEXEC, "EFD_CLOEXEC")).Save(prog.SlotGate),
 		prog.SendReady(ready...),
 		prog.Scrub().Because("the runner's memory, with every secret in it"),
-		prog.Stamp(stampFork),
-		prog.Fork(),
 	)
+	if b.net != nil && !b.netFirst {
+		p.AddInit(prog.StageNet, awaitNetwork()...)
+	}
+	add(prog.Stamp(stampFork), prog.Fork())
 	var keep []prog.Slot
 	if b.identity.block {
 		keep = append(keep, p.SlotNamed("block"))

@@ -91,6 +91,25 @@ func TestPlanOrder(t *testing.T) {
 	}
 }
 
+// A network is waited for before the job is forked; with a driver that enters
+// namespaces by pid, before anything of the root is opened.
+func TestPlanAwaitsNetwork(t *testing.T) {
+	for _, c := range []struct {
+		first  bool
+		before string // what stands behind the wait
+	}{{true, "sethostname"}, {false, "fork-job()"}} {
+		text := planText(t, Spec{Args: []string{"true"}}, aHost(1000), build{net: &netFiles{}, netFirst: c.first})
+		require.Equal(t, 1, strings.Count(text, "the network is in force"))
+		handed, wait, next := strings.Index(text, "by descriptor: a pid"), strings.Index(text, "the network is in force"), strings.Index(text, c.before)
+		assert.Positive(t, handed)
+		assert.Less(t, handed, wait)
+		assert.Less(t, wait, next)
+		root, confine := strings.Index(text, "pivot_root"), strings.Index(text, "CLONE_NEWCGROUP")
+		assert.Equal(t, c.first, wait < root)
+		assert.Less(t, wait, confine, "slirp4netns makes a mount namespace in the job's user namespace, which then allows none")
+	}
+}
+
 func TestCurrentDirectoryChoice(t *testing.T) {
 	for _, tt := range []struct {
 		dir  string

@@ -190,6 +190,7 @@ type Startup struct {
 	Group   time.Duration `json:"group_ns"`
 	Clone   time.Duration `json:"clone_ns"` // with all that the runner prepares before it
 	Root    time.Duration `json:"root_ns"`
+	Network time.Duration `json:"network_ns,omitempty"` // that init waited for Cmd.Network; else part of Root or Confine
 	Confine time.Duration `json:"confine_ns"`
 	Exec    time.Duration `json:"exec_ns"` // until the runner knows of it
 	// Teardown is from the end of the main process until nothing was left of

@@ -72,6 +72,9 @@ type run struct {
 	helpers  *limits.Group // of the network's helpers, beside group
 	detach   func() (json.RawMessage, error)
 
+	attaching   chan attached // Network.Attach is under way
+	attachBegun time.Duration
+
 	undo      undo
 	leftovers []error
 	notes     []string

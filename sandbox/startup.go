@@ -17,6 +17,11 @@ func (r *run) startup(begun time.Duration) *Startup {
 	}
 	s.Root = st(stampRoot) - st(stampInit)
 	s.Confine = begun - max(st(stampRoot), r.began)
+	if s.Network = st(stampNet) - st(stampAwaitNet); st(stampAwaitNet) > st(stampRoot) {
+		s.Confine -= s.Network
+	} else {
+		s.Root -= s.Network
+	}
 	s.Exec = max(0, r.execSeen-begun)
 	if r.cmd.TraceStartup {
 		s.Stages = stageTimes(r.proc.Marks(), r.began, r.cloned, begun, max(begun, r.execSeen))

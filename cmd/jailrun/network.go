@@ -16,10 +16,15 @@ import (
 // netHelper is the network of a run, made by the sibling jailrun-net: jailrun
 // itself carries no network code. It asks by one datagram and is answered by
 // one.
+//
+// The sibling gets ready while the runner works on: whether it can do what was
+// asked is read when the namespaces are there, unless the job's files depend on
+// it.
 type netHelper struct {
-	asked   []string // flags as NAME=VALUE, for the sibling to read
-	socket  int      // our end; -1 when there is none
-	process *os.Process
+	asked    []string // flags as NAME=VALUE, for the sibling to read
+	socket   int      // our end; -1 when there is none
+	pid      int      // of the sibling; 0 when there is none
+	checking bool     // what it says to prepare has not been read
 }
 
 // network returns the network that the flags ask for, or nil for none.
@@ -32,49 +37,87 @@ func (r *request) network() *netHelper {
 
 // Prepare starts the sibling in the group and lets it check what was asked.
 func (n *netHelper) Prepare(_ context.Context, group *os.File) (hosts, resolv string, err error) {
+	if err := n.start(group); err != nil {
+		return "", "", err
+	}
+	if err := n.send("prepare"); err != nil {
+		return "", "", err
+	}
+	n.checking = true
+	if resolv, ok := knownResolv(n.asked); ok {
+		return "", resolv, nil
+	}
+	answer, err := n.checked()
+	hosts, resolv, _ = strings.Cut(answer, "\x00")
+	return hosts, resolv, err
+}
+
+// start starts the sibling. It is not package os that does: that would first
+// start a child to learn what this kernel can.
+func (n *netHelper) start(group *os.File) error {
 	program, err := findSibling("jailrun-net")
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", "", &netError{text: "jailrun-net is not installed", hint: "it belongs beside jailrun or into ../libexec/jailrun"}
+		return &netError{text: "jailrun-net is not installed", hint: "it belongs beside jailrun or into ../libexec/jailrun"}
 	}
 	if err != nil {
-		return "", "", err
+		return err
 	}
 	defer program.Close()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return "", "", os.NewSyscallError("socketpair", err)
+		return os.NewSyscallError("socketpair", err)
 	}
 	n.socket = pair[0]
-	theirs := os.NewFile(uintptr(pair[1]), "jailrun-net")
-	defer theirs.Close()
+	defer unix.Close(pair[1]) // the sibling's is to be the only one: its death is then an end of file
 	// By descriptor: what was checked is what runs. It must not have the number
 	// of one that the child gets.
 	fd, err := unix.FcntlInt(program.Fd(), unix.F_DUPFD_CLOEXEC, 16)
 	if err != nil {
-		return "", "", os.NewSyscallError("fcntl", err)
+		return os.NewSyscallError("fcntl", err)
 	}
 	defer unix.Close(fd)
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
-		return "", "", err
+		return err
 	}
 	defer null.Close()
-	attr := &os.ProcAttr{
-		Dir: "/", Env: netEnvironment(), Files: []*os.File{null, null, null, theirs}, // a pipe of the caller's is not to stay open behind us
+	attr := &syscall.ProcAttr{
+		Dir: "/", Env: netEnvironment(),
+		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), uintptr(pair[1])}, // a pipe of the caller's is not to stay open behind us
 		// Not in our process group: Ctrl-C is for us, and we end it.
 		Sys: &syscall.SysProcAttr{Setpgid: true},
 	}
 	if group != nil {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(group.Fd())
 	}
-	n.process, err = os.StartProcess("/proc/self/fd/"+strconv.Itoa(fd), append([]string{"jailrun-net", "serve"}, n.asked...), attr)
+	n.pid, _, err = syscall.StartProcess("/proc/self/fd/"+strconv.Itoa(fd), append([]string{"jailrun-net", "serve"}, n.asked...), attr)
 	if err != nil {
-		return "", "", err
+		return &os.PathError{Op: "execute", Path: program.Name(), Err: err}
 	}
-	theirs.Close() // its end is to be the only one: its death is then an end of file
-	answer, err := n.ask("prepare")
-	hosts, resolv, _ = strings.Cut(answer, "\x00")
-	return hosts, resolv, err
+	return nil
+}
+
+// knownResolv is the job's resolv.conf where the sibling need not be asked: no
+// entry of the list is a name, which has to be resolved for /etc/hosts.
+func knownResolv(asked []string) (resolv string, ok bool) {
+	listed, dns := false, false
+	for _, a := range asked {
+		entry, isEntry := strings.CutPrefix(a, "net-allow=")
+		dest, _, _ := strings.Cut(entry, ":")
+		switch {
+		case !isEntry:
+			continue
+		case entry == "dns":
+			dns = true
+		case strings.Trim(dest, "0123456789./") != "":
+			return "", false
+		}
+		listed = true
+	}
+	if listed && !dns {
+		return "# names are those of /etc/hosts\n", true
+	}
+	return "nameserver 10.0.2.3\n", true
 }
 
 // netEnvironment is what the sibling may see of ours.
@@ -86,8 +129,14 @@ func netEnvironment() []string {
 	return env
 }
 
+// UsesInit is true of drivers that enter namespaces by pid: all but our own.
+func (n *netHelper) UsesInit() bool { return n.asked[0] != "net=slirp" }
+
 // Attach hands the namespaces over.
 func (n *netHelper) Attach(_ context.Context, pid int, user, net, filter *os.File) (func() (json.RawMessage, error), error) {
+	if _, err := n.checked(); err != nil {
+		return nil, err
+	}
 	_, err := n.ask("attach "+strconv.Itoa(pid), int(user.Fd()), int(net.Fd()), int(filter.Fd()))
 	if err != nil {
 		return nil, err
@@ -98,32 +147,56 @@ func (n *netHelper) Attach(_ context.Context, pid int, user, net, filter *os.Fil
 	}, nil
 }
 
-// maxAnswer holds a record of three times 256 endpoints.
-const maxAnswer = 160 << 10
+// checked reads what the sibling says to prepare, if that has not been read.
+func (n *netHelper) checked() (string, error) {
+	if !n.checking {
+		return "", nil
+	}
+	n.checking = false
+	return n.answer()
+}
 
 // ask sends a request and waits for its answer. The sibling bounds its own
 // patience; if it dies, the socket ends.
 func (n *netHelper) ask(request string, fds ...int) (string, error) {
+	if err := n.send(request, fds...); err != nil {
+		return "", err
+	}
+	return n.answer()
+}
+
+func (n *netHelper) send(request string, fds ...int) error {
 	var oob []byte
 	if len(fds) > 0 {
 		oob = unix.UnixRights(fds...)
 	}
 	if err := unix.Sendmsg(n.socket, []byte(request), oob, nil, unix.MSG_NOSIGNAL); err != nil {
-		return "", &netError{text: "jailrun-net has ended: " + err.Error()}
+		return &netError{text: "jailrun-net has ended: " + err.Error()}
 	}
-	buf := make([]byte, maxAnswer)
-	for {
-		size, err := unix.Read(n.socket, buf)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil:
-			return "", os.NewSyscallError("read", err)
-		case size == 0:
-			return "", &netError{text: "jailrun-net ended without an answer"}
+	return nil
+}
+
+func (n *netHelper) answer() (string, error) {
+	read := func(buf []byte, flags int) (int, error) {
+		for {
+			size, _, err := unix.Recvfrom(n.socket, buf, flags)
+			if !errors.Is(err, unix.EINTR) {
+				return size, os.NewSyscallError("recvfrom", err)
+			}
 		}
-		return parseAnswer(string(buf[:size]))
 	}
+	size, err := read(nil, unix.MSG_PEEK|unix.MSG_TRUNC)
+	if err != nil {
+		return "", err
+	}
+	if size == 0 {
+		return "", &netError{text: "jailrun-net ended without an answer"}
+	}
+	buf := make([]byte, size)
+	if _, err := read(buf, 0); err != nil {
+		return "", err
+	}
+	return parseAnswer(string(buf))
 }
 
 // parseAnswer reads "ok", or an error with its errno, path and hint.
@@ -158,11 +231,17 @@ func (n *netHelper) Close() error {
 		_ = unix.Close(n.socket)
 		n.socket = -1
 	}
-	if n.process == nil {
-		return nil
+	if n.pid > 0 {
+		go reap(n.pid)
+		n.pid = 0
 	}
-	p := n.process
-	n.process = nil
-	go func() { _, _ = p.Wait() }()
 	return nil
+}
+
+func reap(pid int) {
+	for {
+		if _, err := unix.Wait4(pid, nil, 0, nil); !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
 }

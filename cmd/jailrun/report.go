@@ -136,8 +136,10 @@ func startupText(r *sandbox.Result) []string {
 	for _, stage := range [...]struct {
 		name string
 		took time.Duration
-	}{{"group", s.Group}, {"clone", s.Clone}, {"root", s.Root}, {"confine", s.Confine}, {"exec", s.Exec}, {"teardown", s.Teardown}} {
-		parts = append(parts, stage.name+" "+milliseconds(stage.took))
+	}{{"group", s.Group}, {"clone", s.Clone}, {"root", s.Root}, {"network", s.Network}, {"confine", s.Confine}, {"exec", s.Exec}, {"teardown", s.Teardown}} {
+		if stage.name != "network" || r.Network != nil {
+			parts = append(parts, stage.name+" "+milliseconds(stage.took))
+		}
 	}
 	lines := []string{strings.Join(parts, ", ")}
 	for _, t := range s.Stages {

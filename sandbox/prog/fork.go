@@ -54,6 +54,17 @@ func (p *Program) Start(bindings []Binding) (*Process, error) {
 	})
 }
 
+// StartChild is Start without the help of a spawner, so that the program is this
+// process's child in any case: who starts it reaps it, by wait4 with __WALL. The
+// fork costs what this process has in memory (see BigProcess).
+func (p *Program) StartChild(bindings []Binding) (*Process, error) {
+	img, err := image()
+	if err != nil {
+		return nil, err
+	}
+	return p.lay(img, false, 0, func(proc *Process) error { return proc.fork(p.Flags, bindings) })
+}
+
 // lay lays the program out in memory, with some more room, and starts it.
 func (p *Program) lay(img imageInfo, memfd bool, more int, start func(*Process) error) (*Process, error) {
 	for tries := maxCollisions; ; tries-- {

@@ -1,0 +1,95 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/limits"
+	"github.com/jailrun/jailrun/sandbox/prog"
+)
+
+// attached is what became of Network.Attach.
+type attached struct {
+	detach func() (json.RawMessage, error)
+	err    error
+}
+
+// attachNetwork begins to let the caller's network configure the namespaces of
+// init; joinNetwork has to follow. If init has failed, awaitExec says so.
+func (r *run) attachNetwork() error {
+	n := r.cmd.Network
+	if n == nil {
+		return nil
+	}
+	r.attachBegun = limits.Now()
+	spaces, err := r.receiveSpaces()
+	if err != nil || spaces == nil {
+		return err
+	}
+	attaching := make(chan attached, 1)
+	r.attaching = attaching
+	go func() {
+		detach, err := n.Attach(r.ctx, r.proc.Pid, spaces[0], spaces[1], spaces[2])
+		for _, f := range spaces {
+			f.Close()
+		}
+		attaching <- attached{detach, err}
+	}()
+	if n.UsesInit() {
+		return r.joinNetwork()
+	}
+	return nil
+}
+
+// joinNetwork waits until the network is in force, and only then lets init and
+// the job go on.
+func (r *run) joinNetwork() error {
+	if r.attaching == nil {
+		return nil
+	}
+	a := <-r.attaching
+	r.attaching = nil
+	if a.err != nil {
+		return wrap("net", a.err)
+	}
+	r.detach = a.detach
+	r.undo.add(func() error { _, err := r.leaveNetwork(); return err })
+	r.event("net", "network configured", limits.Now()-r.attachBegun)
+	err := r.order(0, 0)
+	if err == nil || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+		return nil // if init is gone, awaitExec says why
+	}
+	return wrap("net", err)
+}
+
+// receiveSpaces takes the message of appendSpaces; nil if init failed before.
+func (r *run) receiveSpaces() ([]*os.File, error) {
+	fds := []unix.PollFd{{Fd: int32(r.ctl), Events: unix.POLLIN}, {Fd: int32(r.status), Events: unix.POLLIN}}
+	for fds[0].Revents == 0 {
+		if err := poll(fds, -1); err != nil {
+			return nil, wrap("net", err)
+		}
+		if fds[1].Revents != 0 {
+			return nil, nil
+		}
+	}
+	var buf [64]byte
+	var oob [64]byte
+	n, oobn, _, _, err := unix.Recvmsg(r.ctl, buf[:], oob[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return nil, r.vanished(wrap("net", os.NewSyscallError("recvmsg", err)))
+	}
+	files := receivedFiles(oob[:oobn])
+	if rep, err := prog.ParseReport(buf[:n]); err != nil || !rep.Ready || len(files) != 3 {
+		for _, f := range files {
+			f.Close()
+		}
+		return nil, r.vanished(wrap("net", errors.Join(err, errSpaces)))
+	}
+	return files, nil
+}
+
+var errSpaces = errors.New("init did not hand over its namespaces")
