@@ -26,6 +26,7 @@ type disk struct {
 
 	kept     string // directory of a kept writable layer; "" for none
 	keptUse  usage
+	keptFull bool   // its file system, or its quota
 	keptFree uint64 // blocks of its file system when it was last walked
 	walked   bool
 }
@@ -95,6 +96,14 @@ func (d *disk) look() (room int64) {
 		}
 		d.full[i] = full
 		room = min(room, int64(st.Bfree)*st.Bsize, int64(st.Ffree)<<10)
+	}
+	var st unix.Statfs_t
+	if d.kept != "" && unix.Statfs(d.kept, &st) == nil {
+		full := st.Bavail == 0
+		if full && !d.keptFull {
+			d.hits++
+		}
+		d.keptFull = full
 	}
 	d.peak, d.inodes = max(d.peak, used+d.keptUse.bytes), max(d.inodes, inodes+d.keptUse.inodes)
 	return room

@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -103,6 +104,37 @@ func TestKeptLayerIsBounded(t *testing.T) {
 	})
 	assert.Equal(t, sandbox.DiskLimit, res.Verdict, res.Cause)
 	assert.Contains(t, res.Cause, "200 inodes")
+}
+
+// TestKeptLayerOnSmallDisk: where the kernel lets the kept layer have no more
+// than the limit, the ledger says that it does, and the job meets ENOSPC.
+func TestKeptLayerOnSmallDisk(t *testing.T) {
+	lane.Require(t, "tmpfs-upper") // the small disk is one
+	dir, inside := withMounts(t, "mkdir small; mount -t tmpfs -o size=4m,mode=777 none small", func(dir string) {
+		smallRoot(t, filepath.Join(dir, "root"))
+	})
+	if !inside {
+		return
+	}
+	fill := func(limit limits.Size) (*sandbox.Result, string, string) {
+		res, _, errs := shell(t, `perl -e 'open F, ">/opt/big"; for (1..60) { syswrite F, "x" x 100000 or die "$!\n" }'`, func(c *sandbox.Cmd) {
+			c.Rootfs, c.Upper = filepath.Join(dir, "root"), filepath.Join(dir, "small/kept")
+			c.Limits.Disk = limit
+		})
+		for _, l := range res.Limits {
+			if l.Name == "disk" && strings.Contains(l.Mechanism, "kept layer") {
+				return res, l.EnforcedBy, errs
+			}
+		}
+		return res, "", errs
+	}
+	_, by, errs := fill(3 * limits.MiB)
+	assert.Equal(t, "watchdog", by, errs)
+	res, by, errs := fill(8 * limits.MiB)
+	assert.Equal(t, "kernel", by)
+	assert.Equal(t, sandbox.Exited, res.Verdict)
+	assert.Contains(t, errs, "No space left on device")
+	assert.Positive(t, res.Disk.LimitHits)
 }
 
 func TestTmpfsOverDisk(t *testing.T) {

@@ -91,13 +91,16 @@ func checkFiles(s *Spec) error {
 		}
 	}
 	if s.composed() {
-		for _, x := range [...]struct {
-			field string
-			asked bool
-		}{{"layer", len(s.Layers) > 0}, {"upper", s.Upper != ""}, {"export-layer", s.ExportLayer != ""}} {
-			if x.asked {
-				return fieldError(x.field, "", "needs a root of layers: --rootfs DIR or an image; the host's own directories are none")
-			}
+		// They are bound, not stacked: they belong to ids that the job does not
+		// have, so it could change nothing in them.
+		const needs = "needs a root of layers, --rootfs DIR or an image; the host's own directories are none: "
+		switch {
+		case len(s.Layers) > 0:
+			return fieldError("layer", s.Layers[0], needs+"show it with --bind %s:/opt/NAME", s.Layers[0])
+		case s.Upper != "":
+			return fieldError("upper", s.Upper, needs+"keep what is written to a directory with --bind DIR:/data:rw")
+		case s.ExportLayer != "":
+			return fieldError("export-layer", s.ExportLayer, needs+"bring files out with --copy-out or --diff")
 		}
 	}
 	if s.Upper != "" && s.ReadOnlyRoot {

@@ -16,36 +16,34 @@ import (
 	"github.com/jailrun/jailrun/tests/lane"
 )
 
-// withoutOverlay names, in a process that [underTwoOverlays] started, the
-// directory where no overlay is possible any more.
-const withoutOverlay = "JAILRUN_TEST_WITHOUT_OVERLAY"
+// mountedFor names, in a process that [withMounts] started, the directory with
+// the mounts.
+const mountedFor = "JAILRUN_TEST_MOUNTED"
 
-// underTwoOverlays runs the test once more, by itself, where dir is an overlay
-// over an overlay: the kernel stacks two and refuses a third. It reports whether
-// this is that process, in which dir is the place, and writable from outside only.
-func underTwoOverlays(t *testing.T, fill func(dir string)) (dir string, inside bool) {
+// withMounts runs the test once more, by itself, in a namespace where a script
+// has made mounts in dir, whose owner the process then is but not the
+// namespace's root. It reports whether this is that process.
+func withMounts(t *testing.T, script string, fill func(dir string)) (dir string, inside bool) {
 	t.Helper()
-	if dir := os.Getenv(withoutOverlay); dir != "" {
+	if dir := os.Getenv(mountedFor); dir != "" {
 		return dir, true
 	}
 	lane.Require(t, "unprivileged", "userns")
 	if _, err := exec.LookPath("unshare"); err != nil {
 		t.Skip("unshare of util-linux is not installed")
 	}
-	base := lane.Scratch(t)
-	for _, d := range []string{"lower", "empty", "one", "two"} {
-		require.NoError(t, os.Mkdir(filepath.Join(base, d), 0o755))
-	}
-	fill(filepath.Join(base, "lower"))
+	dir = lane.Scratch(t)
+	fill(dir)
 	self, err := os.Open("/proc/self/exe") // its directory may be closed to this user
 	require.NoError(t, err)
 	defer self.Close()
-	ids := []string{"--map-user=" + strconv.Itoa(os.Geteuid()), "--map-group=" + strconv.Itoa(os.Getegid())}
-	script := `cd "$1" && shift && mount -t overlay -o lowerdir=lower:empty,userxattr overlay one &&
-		mount -t overlay -o lowerdir=one:empty,userxattr overlay two && exec unshare --user "$@"`
-	args := append([]string{"--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", base}, ids...)
-	cmd := exec.CommandContext(t.Context(), "unshare", append(args, "/proc/self/fd/3", "-test.run=^"+t.Name()+"$", "-test.v")...)
-	cmd.Env = append(os.Environ(), withoutOverlay+"="+filepath.Join(base, "two"))
+	args := []string{
+		"--user", "--map-root-user", "--mount", "sh", "-ec", `cd "$1"; shift; ` + script + `; exec unshare --user "$@"`, "sh", dir,
+		"--map-user=" + strconv.Itoa(os.Geteuid()), "--map-group=" + strconv.Itoa(os.Getegid()),
+		"/proc/self/fd/3", "-test.run=^" + t.Name() + "$", "-test.v",
+	}
+	cmd := exec.CommandContext(t.Context(), "unshare", args...)
+	cmd.Env = append(os.Environ(), mountedFor+"="+dir)
 	cmd.ExtraFiles = []*os.File{self}
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
@@ -53,15 +51,21 @@ func underTwoOverlays(t *testing.T, fill func(dir string)) (dir string, inside b
 	return "", false
 }
 
+// twoOverlays shows lower as two: the kernel stacks two and refuses a third.
+const twoOverlays = `mkdir empty one two
+	mount -t overlay -o lowerdir=lower:empty,userxattr overlay one
+	mount -t overlay -o lowerdir=one:empty,userxattr overlay two`
+
 func notes(res *sandbox.Result) string { return strings.Join(res.Notes, "\n") }
 
 // TestRootWithoutOverlay: where the kernel refuses an overlay a small root is a
 // copy, in which everything works that must work in a writable root; a large one
 // is bound read-only, unless that lends the job something. The result says so.
 func TestRootWithoutOverlay(t *testing.T) {
-	base, inside := underTwoOverlays(t, func(dir string) {
+	dir, inside := withMounts(t, twoOverlays, func(dir string) {
+		over := filepath.Join(dir, "over") // itself in no overlay
+		dir = filepath.Join(dir, "lower")
 		smallRoot(t, filepath.Join(dir, "root"))
-		over := filepath.Join(dir, "../over")
 		require.NoError(t, os.MkdirAll(filepath.Join(over, "opt/pkg"), 0o755))
 		require.NoError(t, os.MkdirAll(filepath.Join(over, "opt/opaque"), 0o755))
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, "root/opt/opaque"), 0o755))
@@ -82,7 +86,8 @@ func TestRootWithoutOverlay(t *testing.T) {
 	if !inside {
 		return
 	}
-	root, over := filepath.Join(base, "root"), filepath.Join(base, "../over") // itself no overlay
+	base, over := filepath.Join(dir, "two"), filepath.Join(dir, "over")
+	root := filepath.Join(base, "root")
 	in := func(root string, more func(*sandbox.Cmd)) func(*sandbox.Cmd) {
 		return func(c *sandbox.Cmd) {
 			c.Rootfs = root
@@ -142,7 +147,8 @@ func TestRootWithoutOverlay(t *testing.T) {
 // TestCurrentDirectoryWithoutOverlay: what is seen of it is a copy, and as with
 // an overlay nothing of what is written reaches it.
 func TestCurrentDirectoryWithoutOverlay(t *testing.T) {
-	dir, inside := underTwoOverlays(t, func(dir string) {
+	dir, inside := withMounts(t, twoOverlays, func(dir string) {
+		dir = filepath.Join(dir, "lower")
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, "a/b"), 0o755))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "a/f"), []byte("old\n"), 0o640))
 		require.NoError(t, os.Symlink("f", filepath.Join(dir, "a/l")))
@@ -155,6 +161,7 @@ func TestCurrentDirectoryWithoutOverlay(t *testing.T) {
 	if !inside {
 		return
 	}
+	dir = filepath.Join(dir, "two")
 	use := func(mode sandbox.CWD) func(*sandbox.Cmd) {
 		return func(c *sandbox.Cmd) { c.Dir, c.CWD = filepath.Join(dir, "a"), mode }
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/fs"
+	"github.com/jailrun/jailrun/limits"
 )
 
 // maxLayers is how many directories can be stacked: overlay takes 500 layers,
@@ -213,6 +214,17 @@ func (r *run) prepareUpper() error {
 		return &FieldError{"upper", name, err}
 	}
 	return nil
+}
+
+// upperSize is how large the kept layer can become: the size of its file system,
+// or what a project quota leaves of that, which statfs(2) shows in a directory
+// whose files inherit the project (ext4, xfs).
+func (r *run) upperSize() limits.Size {
+	var st unix.Statfs_t
+	if r.upperLock == nil || unix.Fstatfs(int(r.upperLock.Fd()), &st) != nil {
+		return 0
+	}
+	return limits.Size(st.Blocks) * limits.Size(st.Bsize)
 }
 
 // makeOwned makes a directory in dir for dir's own owner, if it does not exist,

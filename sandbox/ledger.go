@@ -22,6 +22,8 @@ type enforcement struct {
 	swapOff bool
 	// keepsUpper: what is written to the root goes to the caller's disk.
 	keepsUpper bool
+	// upperSize is how much the kernel lets that take, 0 if it is not known.
+	upperSize limits.Size
 	// sample is the longest time between two looks at the tree in the watchdog tier.
 	sample time.Duration
 }
@@ -68,14 +70,15 @@ func ledger(l Limits, how enforcement) []Enforced {
 		EnforcedBy: byKernel, HoldsAgainst: everything,
 		Note: "of the root, /tmp, /dev/shm and HOME together; writable binds are not counted",
 	})
-	add(l.Disk > 0 && how.keepsUpper, Enforced{
-		Name: "disk", Asked: uint64(l.Disk), Mechanism: "size of the kept layer and the tmpfs, measured at least every " + diskMost.String() + " while it grows",
-		EnforcedBy: byWatchdog, HoldsAgainst: mistakes,
-		Note: "the job is killed beyond it; a burst between two looks is seen late, deleted files that are still open are not seen",
-	})
+	add(l.Disk > 0 && how.keepsUpper, how.kept(l.Disk))
 	add(l.Inodes > 0, Enforced{
 		Name: "inodes", Asked: l.Inodes, Mechanism: "tmpfs nr_inodes",
 		EnforcedBy: byKernel, HoldsAgainst: everything,
+	})
+	add(l.Inodes > 0 && how.keepsUpper, Enforced{
+		Name: "inodes", Asked: l.Inodes, Mechanism: "files of the kept layer, counted at least every " + diskMost.String() + " while it grows",
+		EnforcedBy: byWatchdog, HoldsAgainst: mistakes,
+		Note: "the job is killed beyond it",
 	})
 	return append(rows, rlimitRows(&l.Rlimits)...)
 }
@@ -98,6 +101,22 @@ func (how *enforcement) disks(name string, asked uint64) Enforced {
 		e.Note = "bytes a second of each block device; file systems without one (network, memory) are not counted"
 	}
 	return e
+}
+
+// kept is the disk limit of a writable layer on the caller's disk.
+func (how *enforcement) kept(limit limits.Size) Enforced {
+	if n := how.upperSize; n > 0 && n <= limit {
+		return Enforced{
+			Name: "disk", Asked: uint64(limit), Mechanism: "size of the kept layer's file system, or its project quota: " + n.Human(),
+			EnforcedBy: byKernel, HoldsAgainst: everything,
+			Note: "of the kept layer alone; together with the tmpfs it is measured, and the job killed beyond the limit",
+		}
+	}
+	return Enforced{
+		Name: "disk", Asked: uint64(limit), Mechanism: "size of the kept layer and the tmpfs, measured at least every " + diskMost.String() + " while it grows",
+		EnforcedBy: byWatchdog, HoldsAgainst: mistakes,
+		Note: "the job is killed beyond it; a burst between two looks is seen late, deleted files that are still open are not seen",
+	}
 }
 
 func (how *enforcement) memory(n limits.Size) Enforced {

@@ -288,7 +288,7 @@ func (r *run) enforcement() enforcement {
 		freezes: r.group != nil, cpuStat: r.group != nil,
 		swapOff:    r.plan.limits.Memory > 0 && !limits.SwapIsOn(),
 		noSwapFile: r.group != nil && len(r.group.Notes()) > 0,
-		keepsUpper: r.plan.root.Upper.Dir != "",
-		sample:     20 * time.Millisecond, // limits.NextSample
+		keepsUpper: r.plan.root.Upper.Dir != "", upperSize: r.upperSize(),
+		sample: 20 * time.Millisecond, // limits.NextSample
 	}
 }
