@@ -55,7 +55,11 @@ func (d *digester) of(i int) (string, error) {
 	}
 	d.buf = appendValue(d.buf, reflect.ValueOf(&spec).Elem())
 	fields := j.Job
-	fields.Priority, fields.Description, fields.StopOn, fields.Retry = nil, "", "", nil // change nothing of what the job does
+	// What changes nothing of what the job does, or is put into its fields by
+	// now. With the matrix the digests of n jobs would read n times n values, and
+	// one more of them would make all others run again.
+	fields.Priority, fields.Description, fields.StopOn, fields.Retry = nil, "", "", nil
+	fields.Extends, fields.Needs, fields.Matrix, fields.Exclude, fields.Foreach = nil, nil, nil, nil, nil
 	d.buf = appendValue(d.buf, reflect.ValueOf(&fields).Elem())
 	for _, name := range [...]string{j.Stdin, j.Answer} {
 		sum, err := d.file(name)

@@ -98,7 +98,8 @@ func (r *runner) resume() ([]finished, error) {
 	}
 	taken := map[int]finished{}
 	at := map[int]int{} // line of the record that counts, by job
-	changed, n := 0, 0
+	changed := map[int]bool{}
+	n := 0
 	var err error
 	r.journal, err = journal.Resume(r.o.Journal, checkHeader, func(line []byte) error {
 		n++
@@ -107,15 +108,15 @@ func (r *runner) resume() ([]finished, error) {
 			return fmt.Errorf("%s: record %d: %w", r.o.Journal, n, err)
 		}
 		i, known := index[b.Entry.ID]
-		if !known || !b.Entry.final() {
+		if !known {
 			return nil
 		}
-		same, err := r.same(i, &b.Entry)
-		if err != nil {
+		if same, err := r.same(i, &b.Entry); !same {
+			changed[i] = b.Entry.final()
 			return err
 		}
-		if !same {
-			changed++
+		changed[i] = false // whatever was before
+		if !b.Entry.final() {
 			return nil
 		}
 		taken[i], at[i] = finished{job: i, record: b.record()}, n
@@ -124,8 +125,14 @@ func (r *runner) resume() ([]finished, error) {
 	if err != nil {
 		return nil, err
 	}
-	if changed > 0 {
-		r.note("%d results are of jobs that have changed since; those run again", changed)
+	again := 0
+	for i, differs := range changed {
+		if _, counts := taken[i]; differs && !counts {
+			again++
+		}
+	}
+	if again > 0 {
+		r.note("%d results are of jobs that have changed since; those run again", again)
 	}
 	lines := make(map[int]int, len(at)) // job by line
 	for i, line := range at {

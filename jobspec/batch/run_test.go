@@ -168,4 +168,24 @@ func TestChanged(t *testing.T) {
 	assert.Equal(t, 1, s.Resumed, "b is what it was; c needs a")
 	assert.Equal(t, map[string]jobspec.Code{"a": "WA", "b": "AC", "c": "SK"}, codes(o, s))
 	assert.Contains(t, s.Notes[0], "2 results are of jobs that have changed")
+	s, err = Run(t.Context(), o)
+	require.NoError(t, err)
+	assert.Equal(t, 2, s.Resumed, "what was skipped is decided anew")
+	assert.Empty(t, s.Notes, "the results before are of no interest any more")
+}
+
+// TestWider: one more value of a matrix is one more job, and the others are
+// what they were.
+func TestWider(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	text := "jobs: {a: {matrix: {i: [%s]}, run: [echo, '${matrix.i}']}}\n"
+	_, err := Run(t.Context(), prepared(t, dir, fmt.Sprintf(text, "1, 2")))
+	require.NoError(t, err)
+	o := prepared(t, dir, fmt.Sprintf(text, "1, 2, 3"))
+	o.Resume = true
+	s, err := Run(t.Context(), o)
+	require.NoError(t, err)
+	assert.Equal(t, 2, s.Resumed)
+	assert.Empty(t, s.Notes)
 }
