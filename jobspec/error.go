@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/jailrun/jailrun/internal/plain"
 )
 
 // A FieldError says what is wrong with a job file, and where.
@@ -21,7 +23,7 @@ type FieldError struct {
 func (e *FieldError) Error() string {
 	text := ""
 	if e.File != "" {
-		text = Printable(e.File) + ":"
+		text = plain.Printable(e.File) + ":"
 	}
 	if e.Line > 0 {
 		text += strconv.Itoa(e.Line) + ":" + strconv.Itoa(e.Column) + ":"
@@ -30,9 +32,9 @@ func (e *FieldError) Error() string {
 		text += " "
 	}
 	if e.Field != "" {
-		text += Printable(e.Field) + ": "
+		text += plain.Printable(e.Field) + ": "
 	}
-	return text + Printable(e.Err.Error())
+	return text + plain.Printable(e.Err.Error())
 }
 
 // Unwrap returns Err.
@@ -52,8 +54,8 @@ func (e *FieldError) Excerpt() string {
 	at := min(max(e.Column-1, 0), len(runes))
 	head, tail := runes[max(0, at-before):at], runes[at:min(len(runes), at+after)]
 	gutter := fmt.Sprintf("%5d | ", e.Line)
-	left := Printable(strings.ReplaceAll(string(head), "\t", " "))
-	right := Printable(strings.ReplaceAll(string(tail), "\t", " "))
+	left := plain.Printable(strings.ReplaceAll(string(head), "\t", " "))
+	right := plain.Printable(strings.ReplaceAll(string(tail), "\t", " "))
 	indent := strings.Repeat(" ", utf8.RuneCountInString(left))
 	return gutter + left + right + "\n      | " + indent + "^\n"
 }
@@ -83,3 +85,6 @@ func (e Errors) Unwrap() []error {
 
 // mostErrors is how many errors are told; a file with more is not a job file.
 const mostErrors = 20
+
+// quote renders a value of a file for a message.
+func quote(s string) string { return plain.Quote(s, 80) }

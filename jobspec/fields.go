@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/jailrun/jailrun/internal/plain"
 )
 
 var errUnsafeField = errors.New("a job file cannot give up a protection; --unsafe stands on a command line or nowhere")
@@ -82,4 +84,12 @@ func fieldsOf(t reflect.Type) *typeFields {
 	}
 	knownFields.Store(t, f)
 	return f
+}
+
+// didYouMean is the end of a message about an unknown word.
+func didYouMean(word string, names []string) string {
+	if near := plain.Nearest(word, names); near != "" {
+		return "; did you mean " + near + "?"
+	}
+	return ""
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/jailrun/jailrun/internal/plain"
 )
 
 // FuzzLoad: whatever a file holds, there is a batch or errors with a place, and
@@ -36,7 +38,7 @@ func FuzzLoad(f *testing.F) {
 		}
 		for _, e := range errs {
 			for _, line := range append(strings.Split(e.Excerpt(), "\n"), e.Error()) {
-				require.Equal(t, Printable(line), line)
+				require.Equal(t, plain.Printable(line), line)
 			}
 		}
 	})

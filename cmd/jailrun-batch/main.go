@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/jailrun/jailrun/internal/plain"
 	"github.com/jailrun/jailrun/jobspec"
 )
 
@@ -55,7 +56,7 @@ func forgetVariables() {
 
 // say prints a message of jailrun's own, whatever it quotes, on one line.
 func say(format string, a ...any) {
-	fmt.Fprintln(os.Stderr, "jailrun: "+jobspec.Printable(fmt.Sprintf(format, a...)))
+	fmt.Fprintln(os.Stderr, "jailrun: "+plain.Printable(fmt.Sprintf(format, a...)))
 }
 
 // fail says what went wrong, and under it what to do.

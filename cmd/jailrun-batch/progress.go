@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/jailrun/jailrun/internal/plain"
 	"github.com/jailrun/jailrun/jobspec"
 	"github.com/jailrun/jailrun/jobspec/batch"
 	"github.com/jailrun/jailrun/limits"
@@ -97,7 +98,7 @@ func (p *progress) line(job int, o *batch.Outcome) string {
 	if o.Message != "" && o.Code != jobspec.Accepted {
 		text += "  " + o.Message
 	}
-	return "jailrun: " + jobspec.Printable(text)
+	return "jailrun: " + plain.Printable(text)
 }
 
 // draw renews the live lines ten times a second.
@@ -138,7 +139,7 @@ func (p *progress) show() {
 			break
 		}
 		text := fmt.Sprintf("  %6.1fs  %s", time.Since(p.since[job]).Seconds(), p.b.Jobs[job].ID)
-		b.WriteString(cut(jobspec.Printable(text), p.width) + "\n")
+		b.WriteString(cut(plain.Printable(text), p.width) + "\n")
 		p.drawn++
 	}
 	b.WriteString(cut(p.bar(), p.width) + "\n")

@@ -8,7 +8,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/jailrun/jailrun/jobspec"
+	"github.com/jailrun/jailrun/internal/plain"
 	"github.com/jailrun/jailrun/jobspec/batch"
 )
 
@@ -150,7 +150,7 @@ func findRecord(name, id string) (*batch.Record, error) {
 	}
 	switch {
 	case found == nil && id != "":
-		return nil, fmt.Errorf("%s holds no result of a job %s", name, jobspec.Printable(id))
+		return nil, fmt.Errorf("%s holds no result of a job %s", name, plain.Printable(id))
 	case found == nil:
 		return nil, fmt.Errorf("%s holds no result of jailrun batch or judge", name)
 	case id == "" && len(names) > 1:

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jailrun/jailrun/internal/plain"
 	"github.com/jailrun/jailrun/sandbox"
 )
 
@@ -34,7 +35,7 @@ func (c *console) error(text, hint string) {
 		c.object(message{Level: "error", Message: text, Hint: hint})
 		return
 	}
-	c.lines("error: "+printable(text), hint)
+	c.lines("error: "+plain.Printable(text), hint)
 }
 
 // verdict says what ended a job that did not end by itself.
@@ -43,7 +44,7 @@ func (c *console) verdict(text, hint string) {
 		c.object(message{Level: "warn", Message: text, Hint: hint})
 		return
 	}
-	c.lines(printable(text), hint)
+	c.lines(plain.Printable(text), hint)
 }
 
 // note says something that the caller might want to know.
@@ -53,7 +54,7 @@ func (c *console) note(text string) {
 	case c.json:
 		c.object(message{Level: "info", Message: text})
 	default:
-		c.lines(printable(text), "")
+		c.lines(plain.Printable(text), "")
 	}
 }
 
@@ -63,7 +64,7 @@ func (c *console) detail(text string) {
 		c.object(message{Level: "debug", Message: text})
 		return
 	}
-	c.lines(printable(text), "")
+	c.lines(plain.Printable(text), "")
 }
 
 // event is the Trace of a run under -v.
@@ -72,7 +73,7 @@ func (c *console) event(e sandbox.Event) {
 		c.object(message{Time: e.Time, Level: "debug", Stage: e.Stage, Message: e.Text, Took: e.Took})
 		return
 	}
-	text := printable(e.Stage + ": " + e.Text)
+	text := plain.Printable(e.Stage + ": " + e.Text)
 	if e.Took > 0 {
 		text += " (" + milliseconds(e.Took) + ")"
 	}
@@ -84,7 +85,7 @@ func (c *console) event(e sandbox.Event) {
 func (c *console) lines(text, hint string) {
 	out := "jailrun: " + text + "\n"
 	if hint != "" {
-		out += "jailrun: hint: " + printable(hint) + "\n"
+		out += "jailrun: hint: " + plain.Printable(hint) + "\n"
 	}
 	_, _ = io.WriteString(c.w, out) // stderr is where a failure would be told
 }
@@ -103,7 +104,7 @@ func (c *console) object(m message) {
 	if m.Time.IsZero() {
 		m.Time = time.Now()
 	}
-	m.Message, m.Hint = printable(m.Message), printable(m.Hint)
+	m.Message, m.Hint = plain.Printable(m.Message), plain.Printable(m.Hint)
 	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/jailrun/jailrun/internal/plain"
 	"github.com/jailrun/jailrun/limits"
 	"github.com/jailrun/jailrun/sandbox"
 	"github.com/jailrun/jailrun/userns"
@@ -96,7 +97,7 @@ func doctorFormat(args []string) (string, error) {
 }
 
 func fromProbe(p userns.Probe) finding {
-	f := finding{Name: p.Name, Answer: "failed", Detail: printable(p.Detail), Fix: printable(p.Fix)}
+	f := finding{Name: p.Name, Answer: "failed", Detail: plain.Printable(p.Detail), Fix: plain.Printable(p.Fix)}
 	switch p.Answer {
 	case userns.Yes:
 		f.Answer = "yes"
@@ -120,7 +121,7 @@ func probeGroup() finding {
 	default:
 		f.Answer = "failed"
 	}
-	f.Detail = printable(err.Error())
+	f.Detail = plain.Printable(err.Error())
 	return f
 }
 
@@ -167,9 +168,9 @@ func tryRun(ctx context.Context, name string, bounds sandbox.Limits, network san
 	case errors.As(err, &failure):
 		return finding{Name: name, Answer: "no", Detail: failure.Error(), Fix: failure.Hint}, nil
 	case err != nil:
-		return finding{Name: name, Answer: "failed", Detail: printable(err.Error())}, nil
+		return finding{Name: name, Answer: "failed", Detail: plain.Printable(err.Error())}, nil
 	case r.Verdict != sandbox.Exited || r.ExitCode == nil || *r.ExitCode != 0:
-		return finding{Name: name, Answer: "failed", Detail: "true ended as " + printable(verdictText(r)), Fix: printable(r.Hint)}, r
+		return finding{Name: name, Answer: "failed", Detail: "true ended as " + plain.Printable(verdictText(r)), Fix: plain.Printable(r.Hint)}, r
 	}
 	return finding{Name: name, Answer: "yes", Detail: "true ran and was measured, " + milliseconds(r.Setup) + " to start"}, r
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jailrun/jailrun/internal/sibling"
 	"github.com/jailrun/jailrun/limits"
 	"github.com/jailrun/jailrun/sandbox"
 )
@@ -15,6 +16,7 @@ func sayError(say *console, err error) {
 	var usage *usageError
 	var field *sandbox.FieldError
 	var failure *sandbox.Error
+	var other *sibling.Error
 	switch {
 	case errors.As(err, &usage):
 		say.error(usage.text, usage.hint)
@@ -28,6 +30,8 @@ func sayError(say *console, err error) {
 		say.error("--"+field.Error(), hint)
 	case errors.As(err, &failure):
 		say.error(failure.Error(), failure.Hint)
+	case errors.As(err, &other):
+		say.error(err.Error(), other.Hint())
 	default:
 		say.error(err.Error(), "")
 	}

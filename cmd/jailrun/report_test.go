@@ -6,10 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/sandbox"
@@ -157,23 +155,6 @@ func TestEvents(t *testing.T) {
 	assert.Equal(t, "jailrun: clone: init forked (1.50 ms)\n", said("-v", func(say *console, _ *words) { say.event(e) }))
 	assert.Equal(t, `{"time":"1970-01-01T00:00:00Z","level":"debug","stage":"clone","message":"init forked","took_ns":1500000}`+"\n",
 		said("--log-format json", func(say *console, _ *words) { say.event(e) }))
-}
-
-func FuzzPrintable(f *testing.F) {
-	for _, s := range []string{"x", "\x1b[31m", "\xff", "ü\u202e\u0085", strings.Repeat("\x00", 4000)} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		p := printable(s)
-		require.True(t, utf8.ValidString(p))
-		require.Less(t, len(p), 2100)
-		if !strings.HasSuffix(p, "…") {
-			require.Equal(t, p, printable(p), "it may be applied twice")
-		}
-		for _, r := range p {
-			require.True(t, r >= ' ' && r != 0x7f && (r < 0x80 || r > 0x9f), "%q", p)
-		}
-	})
 }
 
 // A refused run has a result that any reader of results takes.

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jailrun/jailrun/internal/plain"
+	"github.com/jailrun/jailrun/internal/sibling"
 	"github.com/jailrun/jailrun/limits"
 	"github.com/jailrun/jailrun/sandbox"
 )
@@ -129,8 +131,27 @@ func flagError(name string, err error) error {
 // oneOf refuses a value that is none of the choices.
 func oneOf(value string, choices ...string) error {
 	text := quote(value) + " is not known; want " + strings.Join(choices, ", ")
-	if near := nearest(value, choices); near != "" {
+	if near := plain.Nearest(value, choices); near != "" {
 		text += "; did you mean " + near + "?"
 	}
 	return errors.New(text)
+}
+
+// network returns the network that the flags ask for, or nil for none.
+func (r *request) network() sandbox.Network {
+	if r.net == "" {
+		return nil
+	}
+	return sibling.NewNetwork(append([]string{"net=" + r.net}, r.netAsked...))
+}
+
+// loadProfile reads the user's own profile, if one was asked for.
+func (r *request) loadProfile() (err error) {
+	if r.profileFile == "" {
+		return nil
+	}
+	if r.spec.Filter, err = sibling.Profile(r.profileFile); err != nil {
+		return flagError("seccomp", err)
+	}
+	return nil
 }

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/jailrun/jailrun/internal/plain"
+	"github.com/jailrun/jailrun/internal/sibling"
 	"github.com/jailrun/jailrun/sandbox"
 )
 
@@ -86,12 +88,10 @@ func run(say *console, asked *words) (r *sandbox.Result, by unix.Signal, err err
 		// This process may be moved into a leaf of its own group, so that the
 		// kernel can hold limits below it.
 		c.Evacuate = true
-		c.ImportImage = importer(say)
+		c.ImportImage = sibling.Importer(say.quiet)
 		c.BeforeClone = func() { <-watched }
 		c.TraceStartup = asked.has("trace-startup")
-		if n := req.network(); n != nil {
-			c.Network = n
-		}
+		c.Network = req.network()
 		if say.verbose {
 			c.Trace = say.event
 		}
@@ -127,9 +127,9 @@ func whoCanceled(cause error) (unix.Signal, error) {
 func refused(argv []string, err error) *sandbox.Result {
 	var random [8]byte
 	_, _ = unix.Getrandom(random[:], 0) // an id of zeros names this run just as well
-	report := &sandbox.ErrorReport{Stage: "flags", Text: printable(err.Error())}
+	report := &sandbox.ErrorReport{Stage: "flags", Text: plain.Printable(err.Error())}
 	if usage, ok := errors.AsType[*usageError](err); ok {
-		report.Hint = printable(usage.hint)
+		report.Hint = plain.Printable(usage.hint)
 	}
 	return &sandbox.Result{
 		Version: 1, ID: hex.EncodeToString(random[:]), Jailrun: sandbox.Version,
@@ -155,9 +155,7 @@ func printPlan(say *console, asked *words) int {
 		if req.stdin != noStdin {
 			c.Stdin = os.Stdin
 		}
-		if n := req.network(); n != nil {
-			c.Network = n
-		}
+		c.Network = req.network()
 		var plan *sandbox.Plan
 		if plan, err = c.Plan(); err == nil {
 			if asked.has("picture") {

@@ -3,6 +3,8 @@ package main
 import (
 	"slices"
 	"strings"
+
+	"github.com/jailrun/jailrun/internal/plain"
 )
 
 // words is a command line taken apart, before any value has been looked at.
@@ -164,7 +166,7 @@ func (e *usageError) Unwrap() error { return e.err }
 
 func unknownCommand(word string) error {
 	hint := "to run a program: jailrun -- " + word
-	if near := nearest(word, commandNames()); near != "" {
+	if near := plain.Nearest(word, commandNames()); near != "" {
 		hint = "did you mean " + near + "? " + hint
 	}
 	return &usageError{text: "unknown command " + quote(word), hint: hint}
@@ -172,7 +174,7 @@ func unknownCommand(word string) error {
 
 func unknownFlag(flag string) error {
 	bare := strings.TrimLeft(flag, "-")
-	near := nearest(bare, flagNames())
+	near := plain.Nearest(bare, flagNames())
 	for _, f := range foreignFlags {
 		if f[0] == bare {
 			near = f[1]

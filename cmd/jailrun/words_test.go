@@ -114,20 +114,6 @@ func TestHelpWins(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	names := []string{"mem", "memlock", "cpu", "wall", "bind", "env", "env-file", "q"}
-	for word, want := range map[string]string{
-		"mme": "mem", "memm": "mem", "mem-lock": "memlock", "cpus": "cpu", "wal": "wall", "wlal": "wall",
-		"bnid": "bind", "env_file": "env-file", "xyz": "", "w": "", "": "", "Q": "",
-		strings.Repeat("m", 5000): "",
-	} {
-		assert.Equal(t, want, nearest(word, names), word)
-	}
-	assert.Equal(t, 1, distance("ab", "ba"))
-	assert.Equal(t, 3, distance("kitten", "sitting"))
-	assert.Equal(t, 4, distance("", "wall"))
-}
-
 // Every line ends in words that say what was asked or in an error with one
 // line; words after the program are never looked at.
 func FuzzSplit(f *testing.F) {

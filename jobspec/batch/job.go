@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jailrun/jailrun/internal/plain"
 	"github.com/jailrun/jailrun/jobspec"
 	"github.com/jailrun/jailrun/jobspec/check"
 	"github.com/jailrun/jailrun/sandbox"
@@ -175,7 +176,7 @@ func (a *attempt) launched(ctx context.Context, c *sandbox.Cmd) (*sandbox.Result
 	res, err := a.launcher.run(ctx, c, a.cpu)
 	if res == nil {
 		res = unrun(argv, sandbox.ErrorVerdict)
-		res.Error = &sandbox.ErrorReport{Stage: "launch", Text: jobspec.Printable(err.Error())}
+		res.Error = &sandbox.ErrorReport{Stage: "launch", Text: plain.Printable(err.Error())}
 	}
 	return res, nil
 }

@@ -6,7 +6,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/jailrun/jailrun/jobspec"
+	"github.com/jailrun/jailrun/internal/plain"
 )
 
 // mostAnnotations is about what GitHub shows of one step.
@@ -46,7 +46,7 @@ func GitHub(w io.Writer, d *Data) error {
 					b.WriteString("  | …\n")
 					break
 				}
-				b.WriteString("  | " + jobspec.Printable(strings.TrimRight(line, "\r\n")) + "\n")
+				b.WriteString("  | " + plain.Printable(strings.TrimRight(line, "\r\n")) + "\n")
 			}
 		}
 		fmt.Fprintf(&b, "::%s::\n::endgroup::\n", token)
@@ -70,7 +70,7 @@ func notPassed(d *Data) int {
 
 // message is the text of a command: one line, its escapes as GitHub reads them.
 func message(s string) string {
-	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(jobspec.Printable(s))
+	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(plain.Printable(s))
 }
 
 // property is the value of a property of a command.

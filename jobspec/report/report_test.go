@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/jailrun/jailrun/internal/plain"
 	"github.com/jailrun/jailrun/jobspec"
 	"github.com/jailrun/jailrun/jobspec/batch"
 )
@@ -97,7 +98,7 @@ func TestTAP(t *testing.T) {
 		default:
 			assert.True(t, strings.HasPrefix(l, "  "), l)
 		}
-		assert.Equal(t, jobspec.Printable(l), l)
+		assert.Equal(t, plain.Printable(l), l)
 	}
 	assert.Equal(t, 17, tests)
 }

@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/jailrun/jailrun/jobspec"
+	"github.com/jailrun/jailrun/internal/plain"
 )
 
 // TAP writes version 13 of the Test Anything Protocol.
@@ -17,21 +17,21 @@ func TAP(w io.Writer, d *Data) error {
 		word, directive := "ok", ""
 		switch {
 		case j.skipped():
-			directive = " # SKIP " + plain(j.reason())
+			directive = " # SKIP " + oneLine(j.reason())
 		case !j.Passed:
 			word = "not ok"
 		}
-		fmt.Fprintf(&b, "%s %d - %s%s\n", word, i+1, plain(j.ID), directive)
+		fmt.Fprintf(&b, "%s %d - %s%s\n", word, i+1, oneLine(j.ID), directive)
 		if word == "not ok" {
 			fmt.Fprintf(&b, "  ---\n  verdict: %s\n  message: %q\n  wall_ns: %d\n  ...\n",
-				j.Code, jobspec.Printable(j.Message), j.Wall.Nanoseconds())
+				j.Code, plain.Printable(j.Message), j.Wall.Nanoseconds())
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// plain is one line in which a # starts no directive.
-func plain(s string) string {
-	return strings.ReplaceAll(jobspec.Printable(s), "#", `\#`)
+// oneLine is one line in which a # starts no directive.
+func oneLine(s string) string {
+	return strings.ReplaceAll(plain.Printable(s), "#", `\#`)
 }

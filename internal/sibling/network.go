@@ -1,10 +1,9 @@
-package main
+package sibling
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -13,30 +12,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// netHelper is the network of a run, made by the sibling jailrun-net: jailrun
+// A Network is the network of one run, made by the sibling jailrun-net: jailrun
 // itself carries no network code. It asks by one datagram and is answered by
-// one.
+// one. It is a Network of package sandbox.
 //
 // The sibling gets ready while the runner works on: whether it can do what was
 // asked is read when the namespaces are there, unless the job's files depend on
 // it.
-type netHelper struct {
+type Network struct {
 	asked    []string // flags as NAME=VALUE, for the sibling to read
 	socket   int      // our end; -1 when there is none
 	pid      int      // of the sibling; 0 when there is none
 	checking bool     // what it says to prepare has not been read
 }
 
-// network returns the network that the flags ask for, or nil for none.
-func (r *request) network() *netHelper {
-	if r.net == "" {
-		return nil
+// NewNetwork returns the network that flags of jailrun, NAME=VALUE, ask for; the
+// first is net. Nothing is checked or started before Prepare.
+func NewNetwork(asked []string) *Network { return &Network{asked: asked, socket: -1} }
+
+// Check finds out whether what was asked can be had here, and ends the sibling.
+func (n *Network) Check(ctx context.Context) error {
+	_, _, err := n.Prepare(ctx, nil)
+	if err == nil {
+		_, err = n.checked()
 	}
-	return &netHelper{asked: append([]string{"net=" + r.net}, r.netAsked...), socket: -1}
+	return errors.Join(err, n.Close())
 }
 
 // Prepare starts the sibling in the group and lets it check what was asked.
-func (n *netHelper) Prepare(_ context.Context, group *os.File) (hosts, resolv string, err error) {
+func (n *Network) Prepare(_ context.Context, group *os.File) (hosts, resolv string, err error) {
 	if err := n.start(group); err != nil {
 		return "", "", err
 	}
@@ -54,11 +58,8 @@ func (n *netHelper) Prepare(_ context.Context, group *os.File) (hosts, resolv st
 
 // start starts the sibling. It is not package os that does: that would first
 // start a child to learn what this kernel can.
-func (n *netHelper) start(group *os.File) error {
-	program, err := findSibling("jailrun-net")
-	if errors.Is(err, fs.ErrNotExist) {
-		return &netError{text: "jailrun-net is not installed", hint: "it belongs beside jailrun or into ../libexec/jailrun"}
-	}
+func (n *Network) start(group *os.File) error {
+	program, err := Find("jailrun-net")
 	if err != nil {
 		return err
 	}
@@ -130,10 +131,10 @@ func netEnvironment() []string {
 }
 
 // UsesInit is true of drivers that enter namespaces by pid: all but our own.
-func (n *netHelper) UsesInit() bool { return n.asked[0] != "net=slirp" }
+func (n *Network) UsesInit() bool { return n.asked[0] != "net=slirp" }
 
 // Attach hands the namespaces over.
-func (n *netHelper) Attach(_ context.Context, pid int, user, net, filter *os.File) (func() (json.RawMessage, error), error) {
+func (n *Network) Attach(_ context.Context, pid int, user, net, filter *os.File) (func() (json.RawMessage, error), error) {
 	if _, err := n.checked(); err != nil {
 		return nil, err
 	}
@@ -148,7 +149,7 @@ func (n *netHelper) Attach(_ context.Context, pid int, user, net, filter *os.Fil
 }
 
 // checked reads what the sibling says to prepare, if that has not been read.
-func (n *netHelper) checked() (string, error) {
+func (n *Network) checked() (string, error) {
 	if !n.checking {
 		return "", nil
 	}
@@ -158,25 +159,25 @@ func (n *netHelper) checked() (string, error) {
 
 // ask sends a request and waits for its answer. The sibling bounds its own
 // patience; if it dies, the socket ends.
-func (n *netHelper) ask(request string, fds ...int) (string, error) {
+func (n *Network) ask(request string, fds ...int) (string, error) {
 	if err := n.send(request, fds...); err != nil {
 		return "", err
 	}
 	return n.answer()
 }
 
-func (n *netHelper) send(request string, fds ...int) error {
+func (n *Network) send(request string, fds ...int) error {
 	var oob []byte
 	if len(fds) > 0 {
 		oob = unix.UnixRights(fds...)
 	}
 	if err := unix.Sendmsg(n.socket, []byte(request), oob, nil, unix.MSG_NOSIGNAL); err != nil {
-		return &netError{text: "jailrun-net has ended: " + err.Error()}
+		return &Error{text: "jailrun-net has ended: " + err.Error()}
 	}
 	return nil
 }
 
-func (n *netHelper) answer() (string, error) {
+func (n *Network) answer() (string, error) {
 	read := func(buf []byte, flags int) (int, error) {
 		for {
 			size, _, err := unix.Recvfrom(n.socket, buf, flags)
@@ -190,7 +191,7 @@ func (n *netHelper) answer() (string, error) {
 		return "", err
 	}
 	if size == 0 {
-		return "", &netError{text: "jailrun-net ended without an answer"}
+		return "", &Error{text: "jailrun-net ended without an answer"}
 	}
 	buf := make([]byte, size)
 	if _, err := read(buf, 0); err != nil {
@@ -207,26 +208,18 @@ func parseAnswer(s string) (string, error) {
 	}
 	parts := strings.SplitN(rest, "\x00", 4)
 	if kind != "error" || len(parts) != 4 {
-		return "", &netError{text: "jailrun-net gave no answer that is understood"}
+		return "", &Error{text: "jailrun-net gave no answer that is understood"}
 	}
-	e := &netError{text: parts[3], hint: parts[2]}
+	e := &Error{text: parts[3], hint: parts[2]}
 	if errno, err := strconv.Atoi(parts[0]); err == nil && errno > 0 && parts[1] != "" {
 		return "", &os.PathError{Op: "open", Path: parts[1], Err: unix.Errno(errno)}
 	}
 	return "", e
 }
 
-// netError is what the sibling said.
-type netError struct{ text, hint string }
-
-func (e *netError) Error() string { return e.text }
-
-// Hint says what to do.
-func (e *netError) Hint() string { return e.hint }
-
 // Close lets the sibling end: it waits for the helpers, which takes the kernel 20
 // ms and more, and ends itself. Nobody waits for that.
-func (n *netHelper) Close() error {
+func (n *Network) Close() error {
 	if n.socket >= 0 {
 		_ = unix.Close(n.socket)
 		n.socket = -1

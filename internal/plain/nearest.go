@@ -1,9 +1,9 @@
-package main
+package plain
 
 import "strings"
 
-// nearest returns the name that word was most likely meant to be, or "".
-func nearest(word string, names []string) string {
+// Nearest returns the name that word was most likely meant to be, or "".
+func Nearest(word string, names []string) string {
 	// A third of the letters wrong is a slip, more is another word.
 	best, name := min(len(word)/3, 3)+1, ""
 	for _, n := range names {
@@ -25,7 +25,7 @@ func nearest(word string, names []string) string {
 // distance counts the letters to change, insert, drop or swap with their
 // neighbour to make b of a.
 func distance(a, b string) int {
-	const longest = 32 // a longer word is no slip of a name of ours
+	const longest = 48 // a longer word is no slip of a name of ours
 	if len(a) > longest || len(b) > longest {
 		return longest
 	}

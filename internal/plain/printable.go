@@ -1,15 +1,18 @@
-package main
+// Package plain puts words for people: what others wrote, made fit to be shown,
+// and what a mistyped word was meant to be. It is part of jailrun itself, so it
+// holds no state and imports next to nothing.
+package plain
 
 import (
 	"strconv"
 	"unicode/utf8"
 )
 
-// printable makes a text fit for one line of a terminal or a log, whatever a
+// Printable makes a text fit for one line of a terminal or a log, whatever a
 // job or a name put into it: escape sequences, other controls, marks of
 // direction and bytes that are no UTF-8 are escaped, and what is absurdly long
 // is cut.
-func printable(s string) string {
+func Printable(s string) string {
 	const longest = 2048
 	b := make([]byte, 0, min(len(s), longest)+8)
 	for rest := s; rest != ""; {
@@ -32,9 +35,9 @@ func printable(s string) string {
 	return string(b)
 }
 
-// quote renders a word of the command line for a message.
-func quote(s string) string {
-	const longest = 200
+// Quote renders a word of others for a message; one of more than longest bytes
+// is cut.
+func Quote(s string, longest int) string {
 	if len(s) > longest {
 		return strconv.Quote(s[:longest]) + "…"
 	}

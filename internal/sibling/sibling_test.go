@@ -1,4 +1,4 @@
-package main
+package sibling
 
 import (
 	"io/fs"
@@ -55,7 +55,7 @@ func TestOpenSibling(t *testing.T) {
 		reset()
 		require.NoError(t, c.spoil(), c.name)
 		_, err := openSibling(dir, "jailrun-x", c.owner)
-		var u *usageError
+		var u *Error
 		require.ErrorAs(t, err, &u, c.name)
 		assert.Contains(t, u.text, c.want, c.name)
 		assert.Contains(t, u.hint, c.hinting, c.name)

@@ -1,4 +1,4 @@
-package main
+package sibling
 
 import (
 	"context"
@@ -6,17 +6,17 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// importer lets the sibling import an image that --rootfs names by a file and
-// that is not in the store yet: progress goes to our stderr, the id comes back.
-func importer(say *console) func(context.Context, string) (string, error) {
+// Importer is the ImportImage of package sandbox: it lets jailrun-image import an
+// image that is named by a file and not in the store yet. Progress goes to our
+// stderr, the id comes back.
+func Importer(quiet bool) func(context.Context, string) (string, error) {
 	return func(ctx context.Context, source string) (string, error) {
-		program, err := findSibling("jailrun-image")
+		program, err := Find("jailrun-image")
 		if errors.Is(err, fs.ErrNotExist) {
 			return "", errors.New("it is not imported, and jailrun-image, which does that, is not installed beside jailrun")
 		}
@@ -25,10 +25,10 @@ func importer(say *console) func(context.Context, string) (string, error) {
 		}
 		defer program.Close()
 		args := []string{"import", "--name", "-", "--id"}
-		if say.quiet {
+		if quiet {
 			args = append(args, "-q")
 		}
-		cmd := exec.CommandContext(ctx, "/proc/self/fd/"+strconv.Itoa(int(program.Fd())), append(args, "--", source)...)
+		cmd := exec.CommandContext(ctx, Path(program), append(args, "--", source)...)
 		cmd.Args[0] = "jailrun-image"
 		cmd.Stderr = os.Stderr
 		cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) } // it undoes what it has begun

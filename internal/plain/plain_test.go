@@ -1,0 +1,41 @@
+package plain
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestNearest(t *testing.T) {
+	names := []string{"mem", "memlock", "cpu", "wall", "bind", "env", "env-file", "q"}
+	for word, want := range map[string]string{
+		"mme": "mem", "memm": "mem", "mem-lock": "memlock", "cpus": "cpu", "wal": "wall", "wlal": "wall",
+		"bnid": "bind", "env_file": "env-file", "xyz": "", "w": "", "": "", "Q": "",
+		strings.Repeat("m", 5000): "",
+	} {
+		assert.Equal(t, want, Nearest(word, names), word)
+	}
+	assert.Equal(t, 1, distance("ab", "ba"))
+	assert.Equal(t, 3, distance("kitten", "sitting"))
+	assert.Equal(t, 4, distance("", "wall"))
+}
+
+func FuzzPrintable(f *testing.F) {
+	for _, s := range []string{"x", "\x1b[31m", "\xff", "ü\u202e\u0085", strings.Repeat("\x00", 4000)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		p := Printable(s)
+		require.True(t, utf8.ValidString(p))
+		require.Less(t, len(p), 2100)
+		if !strings.HasSuffix(p, "…") {
+			require.Equal(t, p, Printable(p), "it may be applied twice")
+		}
+		for _, r := range p {
+			require.True(t, r >= ' ' && r != 0x7f && (r < 0x80 || r > 0x9f), "%q", p)
+		}
+	})
+}
