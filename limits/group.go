@@ -94,6 +94,8 @@ func (g *Group) set(leaf string, d dir) error {
 		err := d.write(s.File, s.Value)
 		if s.Optional && errors.Is(err, unix.ENOENT) {
 			g.note(s.File)
+		} else if s.File == "io.weight" && errors.Is(err, unix.ENOENT) {
+			return &reason{"I/O weight", ErrNoController, errors.New("this kernel has none (io.weight needs CONFIG_BLK_CGROUP_IOCOST or BFQ)")}
 		} else if err != nil {
 			return err
 		}
