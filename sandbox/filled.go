@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -22,10 +23,7 @@ const (
 
 // filling is what the runner copies of layers, if that is small enough; else
 // why is the reason. Dirs are directories outside, the topmost first.
-func (pl *Plan) filling(dirs []string, without map[string]bool, f *facts, b build) (fill *transfer.Filling, size, why string) {
-	if b.late {
-		return nil, "", "a sandbox prepared for a pool takes no copy ahead of its job"
-	}
+func (pl *Plan) filling(dirs []string, without map[string]bool, f *facts) (fill *transfer.Filling, size, why string) {
 	fill = &transfer.Filling{
 		Layers: dirs, Without: without, OwnOnly: f.uid == 0,
 		Bounds: transfer.Bounds{
@@ -58,7 +56,7 @@ func (pl *Plan) resolveFilled(s *Spec, f *facts, b build) error {
 		return fieldError("require", RequireOverlay, "the root of %s can be none: %s", s.Rootfs, reason)
 	}
 	dirs := layerDirs(pl.root.Lowers)
-	fill, size, why := pl.filling(dirs, map[string]bool{"dev": true, "proc": true}, f, b)
+	fill, size, why := pl.filling(dirs, map[string]bool{"dev": true, "proc": true}, f)
 	if fill != nil {
 		pl.root.Filled, pl.fillRoot = true, fill
 		pl.note("the root is a copy in memory (%s): %s", size, reason)
@@ -112,7 +110,7 @@ func (pl *Plan) bindRoot(s *Spec, f *facts, b build, dirs []string, why string) 
 		without[e.Name()] = true
 		pl.addTree(fs.Mount{Source: source, Target: "/" + e.Name(), Dir: true, Mode: fs.Plain}, f)
 	}
-	fill, size, why := pl.filling(dirs, without, f, b)
+	fill, size, why := pl.filling(dirs, without, f)
 	if fill == nil {
 		return refuse("of what is no directory to bind, " + why)
 	}
@@ -132,11 +130,11 @@ func (pl *Plan) addTree(m fs.Mount, f *facts) {
 
 // fillCWD makes the current directory a copy in memory, if it is small enough;
 // else why is the reason.
-func (pl *Plan) fillCWD(reason string, s *Spec, f *facts, b build) (ok bool, why string) {
+func (pl *Plan) fillCWD(reason string, s *Spec, f *facts) (ok bool, why string) {
 	if s.requires(RequireOverlay) {
 		return false, "--require " + RequireOverlay + " refuses a copy"
 	}
-	fill, size, why := pl.filling([]string{f.dir}, nil, f, b)
+	fill, size, why := pl.filling([]string{f.dir}, nil, f)
 	if fill == nil {
 		return false, why
 	}
@@ -146,8 +144,13 @@ func (pl *Plan) fillCWD(reason string, s *Spec, f *facts, b build) (ok bool, why
 	return true, ""
 }
 
-// fill copies what stands in for overlays, while init waits. When that has
-// failed, the status pipe tells how.
+// fills reports whether something is copied at the launch. Ahead of its job it
+// would be old when that comes.
+func (pl *Plan) fills() bool { return pl.fillRoot != nil || pl.fillWork != nil }
+
+var errNotAhead = errors.New("what is copied for want of an overlay cannot be prepared for a pool")
+
+// fill copies what stands in for overlays, while init waits.
 func (r *run) fill() error {
 	pl := r.plan
 	if err := r.fillOne(pl.fillRoot, "/", [2]uint32{}); err != nil {
@@ -174,9 +177,6 @@ func (r *run) fillOne(fill *transfer.Filling, target string, owner [2]uint32) er
 	err := (&transfer.Writer{Desk: desk, Owner: owner}).Fill(r.ctx, fill, target)
 	if err == nil {
 		err = desk.Done()
-	}
-	if initGone(err) {
-		return nil
 	}
 	return err
 }

@@ -29,17 +29,29 @@ func (r *run) bounds() transfer.Bounds {
 }
 
 // carry takes what init sends of the root, and does what must be done in it
-// before the job starts. Init waits meanwhile. When it has failed, the status
-// pipe tells how.
+// before the job starts. Init waits meanwhile: when it has ended, the status
+// pipe tells how, and when the run is canceled, its wait is ended there as well.
 func (r *run) carry() error {
+	err := r.serve()
+	if errors.Is(err, errInitGone) || errors.Is(err, prog.ErrDesk) || errors.Is(err, unix.EPIPE) ||
+		errors.Is(err, unix.ECONNRESET) || err != nil && r.ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (r *run) serve() error {
 	root := &r.plan.root
 	if err := r.fill(); err != nil {
 		return err
 	}
 	if root.Keep {
 		ok, err := r.receiveKept()
-		if !ok || err != nil {
+		if err != nil {
 			return err
+		}
+		if !ok {
+			return errInitGone
 		}
 	}
 	if !root.Serve {
@@ -53,15 +65,7 @@ func (r *run) carry() error {
 	if err == nil {
 		err = desk.Done()
 	}
-	if initGone(err) {
-		return nil
-	}
 	return err
-}
-
-// initGone: a request failed because init has ended, of which it has told why.
-func initGone(err error) bool {
-	return errors.Is(err, prog.ErrDesk) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET)
 }
 
 // receiveKept receives the descriptors of [fs.Root.Kept]; not ok: init has ended.

@@ -100,6 +100,9 @@ func (r *run) start() error {
 		if err != nil {
 			return wrap("plan", err)
 		}
+		if r.waiting && plan.fills() {
+			return wrap("plan", errNotAhead)
+		}
 		r.plan = plan
 		if rt := plan.runtime; rt != nil {
 			r.event("plan", "runtime "+rt.Name+": "+strings.Join(rt.Env, " "), 0)

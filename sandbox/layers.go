@@ -71,7 +71,9 @@ func (pl *Plan) mapLowers(f *facts) {
 func (pl *Plan) users(f *facts) (u fs.Users) {
 	var dirs []string // without those of an image, whose import has looked
 	for i := range slices.Backward(pl.root.Lowers) {
-		if l := &pl.root.Lowers[i]; len(l.Names) == 0 {
+		l := &pl.root.Lowers[i]
+		var st unix.Stat_t
+		if len(l.Names) == 0 && unix.Lstat(l.Dir+"/etc", &st) == nil { // most layers have none
 			dirs = append(dirs, l.Dir)
 		}
 	}

@@ -21,6 +21,9 @@ import (
 // CPUTime, Wall, Grace, CancelGrace, Output and TruncateOutput. Arguments and
 // environment beyond 128 KiB are launched cold.
 //
+// Where no overlay is possible and files are copied instead, a pool prepares
+// nothing: the copy would be older than the job.
+//
 // A pool begins with as many ready sandboxes as there are CPUs, doubles that
 // when a Cmd finds none, and halves it, down to none, when nobody takes any.
 // It sees the host, and the rights of this process, as they were when a sandbox
@@ -99,6 +102,9 @@ func NewPool(template Spec, o PoolOptions) (*Pool, error) {
 		return nil, err
 	}
 	p.dir = plan.dir
+	if plan.fills() {
+		p.most, p.target = 0, 0 // each run is launched as it is without a pool
+	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.idle = time.AfterFunc(idleHalving, p.shrink)
 	p.mu.Lock()

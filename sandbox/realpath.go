@@ -13,7 +13,17 @@ import (
 // it is. The kernel is asked once for the whole path; filepath.EvalSymlinks
 // would look at each part of it.
 func realPath(name string) (string, *unix.Stat_t, error) {
-	fd, err := unix.Open(name, unix.O_PATH|unix.O_CLOEXEC, 0)
+	fd, err := -1, error(nil)
+	plain := name[:min(1, len(name))] == "/" && filepath.Clean(name) == name
+	if plain { // most names are, and then it is known with that
+		fd, err = unix.Openat2(unix.AT_FDCWD, name, &unix.OpenHow{
+			Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+		})
+		plain = err == nil
+	}
+	if !plain {
+		fd, err = unix.Open(name, unix.O_PATH|unix.O_CLOEXEC, 0)
+	}
 	if err != nil {
 		return "", nil, &os.PathError{Op: "open", Path: name, Err: err}
 	}
@@ -21,6 +31,9 @@ func realPath(name string) (string, *unix.Stat_t, error) {
 	var st, again unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return "", nil, &os.PathError{Op: "stat", Path: name, Err: err}
+	}
+	if plain {
+		return name, &st, nil
 	}
 	var buf [unix.PathMax]byte
 	n, err := unix.Readlink("/proc/self/fd/"+strconv.Itoa(fd), buf[:])

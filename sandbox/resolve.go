@@ -118,7 +118,7 @@ func (pl *Plan) resolveCWD(s *Spec, f *facts, b build) error {
 		reason = noXattr
 	}
 	if mode == CWDCopy && reason != "" {
-		ok, why := pl.fillCWD(reason, s, f, b)
+		ok, why := pl.fillCWD(reason, s, f)
 		switch {
 		case ok:
 			return nil
