@@ -96,6 +96,41 @@ func TestFabricate(t *testing.T) {
 	assert.Empty(t, files["machine-id"])
 }
 
+// TestFreshTargets: only what is made by the steps alone is mounted while the
+// host is there, and only where no order of mounts counts.
+func TestFreshTargets(t *testing.T) {
+	for _, tt := range []struct {
+		target string
+		mode   Mode
+		lowers []Lower
+		fresh  bool
+	}{
+		{"/b", ReadOnly, nil, true},
+		{"/b/c/d", ReadOnly, nil, true},
+		{"/usr2", ReadOnly, nil, true},
+		{"/b", Writable, nil, false},
+		{"/b", Plain, nil, false},
+		{"/bin/x", ReadOnly, nil, false}, // a link of the host's leads to /usr
+		{"/usr/x", ReadOnly, nil, false},
+		{"/etc/x", ReadOnly, nil, false},
+		{"/tmp/x", ReadOnly, nil, false},
+		{"/home/job/x", ReadOnly, nil, false},
+		{"/work/x", ReadOnly, nil, false},
+		{"/other", ReadOnly, nil, false},
+		{"/other/x/y", ReadOnly, nil, false},
+		{"/other/x", ReadOnly, nil, false},
+		{"/b", ReadOnly, []Lower{{Dir: "/srv/root"}}, false},
+	} {
+		m := Mount{Source: "/srv/a", Target: tt.target, Dir: true, Mode: tt.mode}
+		b := builder{r: &Root{
+			Host: Host{Trees: []Entry{{Name: "usr", Dir: true}, {Name: "bin", Link: "usr/bin"}}}, Lowers: tt.lowers,
+			Work:  Mount{Source: "/srv/w", Target: "/work", Dir: true, Mode: Copy},
+			Extra: []Mount{m, {Target: "/other/x", Dir: true}},
+		}}
+		assert.Equal(t, tt.fresh, b.fresh(&m), tt.target)
+	}
+}
+
 // TestUsers: what the layers say of users stays, but for the job's home.
 func TestUsers(t *testing.T) {
 	of := Users{

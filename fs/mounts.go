@@ -3,6 +3,7 @@ package fs
 import (
 	"encoding/binary"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -158,6 +159,10 @@ func (b *builder) overlays() {
 		if t.mount.Mode == Copy && b.r.Keep && b.r.Compare {
 			b.openDir(".", b.p.Slot(WorkBase))
 		}
+		if b.fresh(&t.mount) {
+			b.overlayAt(t)
+			continue
+		}
 		at := b.hidden("tree-" + strconv.Itoa(i))
 		data := "lowerdir=.:" + b.hidden("empty") + ",userxattr"
 		if t.mount.Mode == Copy {
@@ -171,9 +176,53 @@ func (b *builder) overlays() {
 			t.fd = b.hold(t.name, prog.Call("open_tree", unix.SYS_OPEN_TREE, prog.At(), prog.Str(at), prog.Bits(unix.O_CLOEXEC, "O_CLOEXEC")).
 				Because("it is moved from there: an unmount would wait for a grace period"))
 		}
-		if t.mount.HasMapped {
-			b.root(prog.Chdir("/"), detach(b.hidden("lower")))
+		b.leaveLower(t)
+	}
+}
+
+// fresh tells of a read-only directory that can be mounted where it belongs
+// before the host is gone, which saves moving it: every part of its target is
+// made by these steps in a tmpfs of ours, and no other mount lies above or below
+// it, whose order counts. In a root of layers the user's links may be on the way.
+func (b *builder) fresh(m *Mount) bool {
+	if b.layered() || m.Mode != ReadOnly {
+		return false
+	}
+	first, _, _ := strings.Cut(m.Target[1:], "/")
+	if slices.Contains(rootDirs[:], first) || slices.ContainsFunc(b.r.Host.Trees, func(e Entry) bool { return e.Name == first }) {
+		return false
+	}
+	meets := 0 // itself for one
+	for i := range b.r.Extra {
+		if at := b.r.Extra[i].Target; within(at, m.Target) || within(m.Target, at) {
+			meets++
 		}
+	}
+	if meets > 1 {
+		return false
+	}
+	return b.r.Work.Source == "" || !within(b.r.Work.Target, m.Target) && !within(m.Target, b.r.Work.Target)
+}
+
+// overlayAt mounts the overlay of a fresh directory at its target.
+func (b *builder) overlayAt(t *tree) {
+	m := &t.mount
+	at := b.t + m.Target
+	flags, text := uint64(unix.MS_NOSUID|unix.MS_NODEV|unix.MS_RDONLY), "MS_NOSUID|MS_NODEV|MS_RDONLY"
+	if m.NoExec {
+		flags, text = flags|unix.MS_NOEXEC, text+"|MS_NOEXEC"
+	}
+	b.root(b.parentsIn(b.t, m.Target)...)
+	b.root(prog.Mkdir(at, 0o755).Ignore(unix.EEXIST),
+		prog.Mount("overlay", at, "overlay", flags, text, "lowerdir=.:"+b.hidden("empty")+",userxattr").About(m.Source))
+	t.attached = true
+	b.leaveLower(t)
+}
+
+// leaveLower takes away a layer that was attached for the moment.
+func (b *builder) leaveLower(t *tree) {
+	if t.mount.HasMapped {
+		b.root(prog.Chdir("/"), detach(b.hidden("lower")))
 	}
 }
 
@@ -211,6 +260,9 @@ func (b *builder) attachAll() {
 // attach puts one tree at its target.
 func (b *builder) attach(t *tree) {
 	m := &t.mount
+	if t.attached {
+		return
+	}
 	b.root(b.parentsIn("", m.Target)...)
 	if m.Dir {
 		b.root(prog.Mkdir(m.Target, 0o755).Ignore(unix.EEXIST))

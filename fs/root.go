@@ -168,7 +168,8 @@ type tree struct {
 	fd    prog.Arg // detached mount to attach
 	dir   prog.Arg // the directory itself, for an overlay's lower layer; if hasDir
 
-	hasDir bool
+	hasDir   bool
+	attached bool // at its target, by now
 }
 
 func (b *builder) root(steps ...prog.Step) { b.p.AddInit(prog.StageRoot, steps...) }
