@@ -231,5 +231,5 @@ func (l *loader) failAt(e *entry, field, format string, a ...any) {
 	if field != "" {
 		path = strings.TrimPrefix(path+"."+field, ".")
 	}
-	l.errs.add(e.src.at(e.at, path, format, a...))
+	l.errs.add(e.src.at(e.place(field), path, format, a...))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	iofs "io/fs"
 	"path"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -31,8 +32,18 @@ func (l *loader) check(i *Instance) {
 		i.CWD = "none" // what lies beside the job file are the answers, and no part of a key
 	}
 	if _, err := i.Spec(l.options); err != nil {
-		l.failAt(i.entry, "", "%w", err)
+		l.failSpec(i.entry, err)
 	}
+}
+
+// failSpec tells an error of Spec, which begins with the field, at its place.
+func (l *loader) failSpec(e *entry, err error) {
+	field, rest, ok := strings.Cut(err.Error(), ": ")
+	if _, known := fieldsOf(reflect.TypeFor[Job]()).byName[field]; ok && known {
+		l.failAt(e, field, "%s", rest)
+		return
+	}
+	l.failAt(e, "", "%w", err)
 }
 
 // regular makes sure that a file exists below the job file's directory.
@@ -135,6 +146,10 @@ func checkData(i *Instance) (string, error) {
 		return "cache", errors.New("needs cwd: none: what the job may see of this directory is no part of the key")
 	case len(i.Bind) > 0:
 		return "cache", errors.New("does not go with bind: what lies there is no part of the key")
+	case len(i.Layer) > 0:
+		return "cache", errors.New("does not go with layer: what lies there is no part of the key")
+	case i.Network() != nil:
+		return "cache", errors.New("does not go with net: what a network brings is no part of the key")
 	case i.Interact != nil:
 		return "cache", errors.New("is not for interactions")
 	}

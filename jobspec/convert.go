@@ -5,6 +5,7 @@ import (
 	"fmt"
 	iofs "io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/jailrun/jailrun/limits"
@@ -98,7 +99,7 @@ func (f *Flags) limits(l *sandbox.Limits) error {
 	if f.Preset == "judge" && r.Stack == nil && l.Memory > 0 {
 		r.Stack = &l.Memory
 	}
-	if f.Require == "cgroup" {
+	if slices.Contains(f.Require, requireCgroup) {
 		l.RequireCgroup = true
 	}
 	if l.Output == 0 {
@@ -128,18 +129,42 @@ func (f *Flags) identity(s *sandbox.Spec) {
 	}
 	s.Runtime = string(f.Runtime)
 	s.AllowMissing = f.AllowMissing
+	for _, name := range f.Require {
+		if name != requireCgroup {
+			s.Require = append(s.Require, string(name))
+		}
+	}
 	s.ReadOnlyRoot = f.RORoot != nil && *f.RORoot
 }
 
 // confine refuses what gives up a protection.
-func (f *Flags) confine(s *sandbox.Spec, _ Options) error {
+func (f *Flags) confine(s *sandbox.Spec, o Options) error {
+	if err := f.network(o); err != nil {
+		return err
+	}
 	switch {
 	case s.Seccomp == "none":
 		return fmt.Errorf("seccomp: none gives up the filter; that needs --unsafe %s, which stands on a command line or nowhere", sandbox.UnsafeNoSeccomp)
-	case strings.ContainsAny(s.Seccomp, "/."):
-		return fmt.Errorf("seccomp: %s: a job file names a profile of jailrun's own", quote(s.Seccomp))
 	case f.Workdir != "" && f.Workdir[0] != '/':
 		return fmt.Errorf("workdir: %s does not start with /; it is a directory inside", quote(f.Workdir))
+	case strings.ContainsAny(s.Seccomp, "/."):
+		return f.profile(s, o)
+	}
+	return nil
+}
+
+// profile takes a system call filter of the file's own. It may refuse less than
+// jailrun's, which is all but what seccomp: none would be.
+func (f *Flags) profile(s *sandbox.Spec, o Options) error {
+	if o.Profile == nil {
+		return fmt.Errorf("seccomp: %s may refuse less than the profiles of jailrun; jailrun batch --allow-seccomp takes those that the file brings along", quote(f.Seccomp))
+	}
+	path, err := resolve(o, f.Seccomp, false)
+	if err == nil {
+		s.Filter, err = o.Profile(path)
+	}
+	if err != nil {
+		return fmt.Errorf("seccomp: %s: %w", quote(f.Seccomp), err)
 	}
 	return nil
 }

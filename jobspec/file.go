@@ -2,6 +2,7 @@ package jobspec
 
 import (
 	"reflect"
+	"strings"
 
 	yaml "go.yaml.in/yaml/v3"
 )
@@ -44,6 +45,25 @@ type entry struct {
 
 func (e *entry) decode(d *decoder, n *yaml.Node, path string) {
 	*e = entry{name: path, src: d.src, at: n, node: n}
+}
+
+// place is where the entry gives a field, or the entry itself where the field is
+// of a template or not given.
+func (e *entry) place(field string) *yaml.Node {
+	at, node := e.at, e.node
+	for name := range strings.SplitSeq(field, ".") {
+		if node == nil || node.Kind != yaml.MappingNode {
+			return at
+		}
+		fields := node.Content
+		node = nil
+		for i := 0; i+1 < len(fields); i += 2 {
+			if fields[i].Value == name {
+				at, node = fields[i], fields[i+1]
+			}
+		}
+	}
+	return at
 }
 
 // A table is a mapping of entries in the order of the file.

@@ -1,10 +1,6 @@
 package jobspec
 
-import (
-	"errors"
-
-	"github.com/jailrun/jailrun/sandbox"
-)
+import "github.com/jailrun/jailrun/sandbox"
 
 // Flags are the fields that the flags of `jailrun run` have, by the same names
 // and in the same units.
@@ -32,7 +28,7 @@ type Flags struct {
 	IORead    *Rate     `yaml:"io-read" doc:"bytes a second from each block device, as 10m (needs a delegated cgroup)"`
 	IOWrite   *Rate     `yaml:"io-write" doc:"bytes a second to each block device"`
 	IOWeight  *Weight   `yaml:"io-weight" doc:"share of I/O under contention, 1 to 10000"`
-	Require   Require   `yaml:"require" doc:"refuse the watchdog tier"`
+	Require   Requires  `yaml:"require" doc:"what must be: cgroup refuses the watchdog tier, landlock a kernel without it, overlay a cwd or layers that are no overlay"`
 
 	Rootfs  string            `yaml:"rootfs" doc:"the root: host (default), the name of an imported image, or beside this file a directory, FILE.tar, oci:DIR[:TAG] or docker-archive:FILE"`
 	RORoot  *bool             `yaml:"ro-root" doc:"no writable layer on the root"`
@@ -48,8 +44,11 @@ type Flags struct {
 	Map          string  `yaml:"map" doc:"user and group ids of the job: self (default), auto, or ranges IN:OUT:N"`
 	User         string  `yaml:"user" doc:"who the job is inside: UID[:GID], or caller"`
 	Hostname     string  `yaml:"hostname" doc:"name of the machine inside (default jail)"`
-	Net          Net     `yaml:"net" doc:"network: none (default)"`
-	Seccomp      string  `yaml:"seccomp" doc:"system call filter: default, judge, strict"`
+	Net          Net     `yaml:"net" doc:"network: none (default), slirp or pasta; the command line must allow it"`
+	NetAllow     Names   `yaml:"net-allow" doc:"only this may be reached: CIDR or HOST[:PORT[/PROTO]]; dns opens the resolver"`
+	Publish      Names   `yaml:"publish" doc:"with net: slirp, ports of the host that are the job's: [IP:]HOST:JOB[/udp]; two jobs at a time cannot have the same"`
+	NetRate      *Rate   `yaml:"net-rate" doc:"bytes a second over the network, each way"`
+	Seccomp      string  `yaml:"seccomp" doc:"system call filter: default, judge, strict, or a profile in a file beside this one, which the command line must allow"`
 	AllowMissing Names   `yaml:"allow-missing" doc:"walls of the confinement that this host may lack"`
 	Preset       Preset  `yaml:"preset" doc:"judge: map auto, seccomp judge, cwd ro, stack = mem, pids 64, output 64m, require cgroup; other fields win"`
 	Runtime      Runtime `yaml:"runtime" doc:"fit a language runtime to the limits"`
@@ -94,15 +93,22 @@ func (o *OnOutput) parse(text string) (err error) {
 
 func (*OnOutput) words() []string { return []string{"kill", "truncate"} }
 
-// Require is what must hold the limits.
+// Require is what a run is refused without.
 type Require string
+
+// Requires is one of them, or a list.
+type Requires []Require
 
 func (r *Require) parse(text string) (err error) {
 	*(*string)(r), err = choose(text, r.words()...)
 	return err
 }
 
-func (*Require) words() []string { return []string{"cgroup"} }
+func (*Require) words() []string {
+	return []string{requireCgroup, sandbox.WallLandlock, sandbox.RequireOverlay}
+}
+
+const requireCgroup = "cgroup"
 
 // CWD is how the directory is seen.
 type CWD string
@@ -133,16 +139,3 @@ func (r *Runtime) parse(text string) (err error) {
 }
 
 func (*Runtime) words() []string { return sandbox.Runtimes[:] }
-
-// Net is the job's network.
-type Net string
-
-func (n *Net) parse(text string) (err error) {
-	if text == "host" {
-		return errors.New("the host's network needs --unsafe net-host, which stands on a command line or nowhere")
-	}
-	*(*string)(n), err = choose(text, n.words()...)
-	return err
-}
-
-func (*Net) words() []string { return []string{"none"} }

@@ -19,6 +19,10 @@ func (c *Codes) decode(d *decoder, node *yaml.Node, path string) {
 	*c = list[Code](d, node, path)
 }
 
+func (r *Requires) decode(d *decoder, node *yaml.Node, path string) {
+	*r = list[Require](d, node, path)
+}
+
 // list decodes one value, or a list.
 func list[T any](d *decoder, node *yaml.Node, path string) []T {
 	var all []T

@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/jailrun/jailrun/sandbox"
 )
 
 // Options are what a batch is read with.
@@ -20,6 +22,12 @@ type Options struct {
 	Vars map[string]string
 	// Host says which directories of the host a job may be shown; nil none.
 	Host Host
+	// Networks lets jobs have the networks that the file asks for. Without it
+	// such a file is refused.
+	Networks bool
+	// Profile reads a system call filter that the file brings along, by its real
+	// path; nil refuses it. Such a profile can let pass what jailrun's own refuse.
+	Profile func(path string) (*sandbox.Filter, error)
 	// Detached leaves inputs alone that name jobs which the file does not have:
 	// who runs the batch has them from elsewhere.
 	Detached bool

@@ -120,6 +120,8 @@ func (g *generator) form(t reflect.Type) (object, bool) {
 		return either(str(), list(str())), true
 	case reflect.TypeFor[Codes]():
 		return either(g.of(reflect.TypeFor[Code]()), list(g.of(reflect.TypeFor[Code]()))), true
+	case reflect.TypeFor[Requires]():
+		return either(g.of(reflect.TypeFor[Require]()), list(g.of(reflect.TypeFor[Require]()))), true
 	case reflect.TypeFor[Words]():
 		s := list(str())
 		s["minItems"] = 1

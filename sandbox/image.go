@@ -197,3 +197,20 @@ func (pl *Plan) addImage(s *Spec, f *facts) {
 		pl.root.Workdir = s.Workdir
 	}
 }
+
+// ImageID is the id of the image that Rootfs names, "" if it names none: what
+// stands for the content of the root. Of an image that is not imported the error
+// wraps [fs.ErrNotImported].
+func (s *Spec) ImageID() (string, error) {
+	if s.composed() {
+		return "", nil
+	}
+	f := &facts{uid: os.Geteuid()}
+	f.dir, _ = currentDir(s.Dir) // a relative name without one is told by findImage
+	f.home = homeOf(f.uid)
+	use, err := s.findImage(f, "")
+	if use == nil || err != nil {
+		return "", err
+	}
+	return use.ID, use.close()
+}

@@ -11,11 +11,11 @@ import (
 	"runtime/debug"
 	"strconv"
 
+	"github.com/jailrun/jailrun/internal/sibling"
 	"github.com/jailrun/jailrun/jobspec"
 	"github.com/jailrun/jailrun/jobspec/batch"
 	"github.com/jailrun/jailrun/jobspec/schedule"
 	"github.com/jailrun/jailrun/limits"
-	"github.com/jailrun/jailrun/sandbox"
 )
 
 func batchCommand(args []string) int {
@@ -62,9 +62,13 @@ func open(o *options, dir string) (*workplace, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &workplace{options: o, dir: real, root: root, load: jobspec.Options{
-		FS: beneath{root}, Vars: o.vars, Host: &host{base: real, allow: o.allow},
-	}}, nil
+	w := &workplace{options: o, dir: real, root: root, load: jobspec.Options{
+		FS: beneath{root}, Vars: o.vars, Host: &host{base: real, allow: o.allow}, Networks: o.allowNet,
+	}}
+	if o.allowSeccomp {
+		w.load.Profile = new(profiles).load
+	}
+	return w, nil
 }
 
 func (w *workplace) close() { _ = w.root.Close() }
@@ -84,8 +88,8 @@ func (w *workplace) run(b *jobspec.Batch, what string, conclude conclusion) int 
 	if err != nil {
 		return fail(err, "")
 	}
-	if err := check(b, w.load, &budget); err != nil {
-		return fail(err, "")
+	if err := w.tryAll(b, &budget); err != nil {
+		return fail(err, hintOf(err))
 	}
 	if w.check {
 		if !w.quiet {
@@ -113,7 +117,7 @@ func (w *workplace) run(b *jobspec.Batch, what string, conclude conclusion) int 
 	p := newProgress(b, w.quiet)
 	sum, err := batch.Run(ctx, batch.Options{
 		Batch: b, Load: w.load, Budget: budget, State: state, Journal: path, Resume: w.resume,
-		Evacuate: true, Cold: w.cold, Drain: drain,
+		Evacuate: true, Cold: w.cold, Drain: drain, Network: network, ImportImage: sibling.Importer(w.quiet),
 		Started: p.started, Finished: p.finished, Result: out.result,
 	})
 	p.end()
@@ -161,24 +165,6 @@ func (w *workplace) budget() (schedule.Budget, error) {
 		b.Memory = min(b.Memory, int64(n))
 	}
 	return b, nil
-}
-
-// check makes sure that every job can be launched here: that it fits, and that
-// the sandbox takes its shape, which is tried once for each.
-func check(b *jobspec.Batch, o jobspec.Options, budget *schedule.Budget) error {
-	tried := map[[sha256.Size]byte]bool{}
-	for _, j := range b.Jobs {
-		if err := budget.Fits(batch.Claim(j)); err != nil {
-			return fmt.Errorf("%s: %w", j.ID, err)
-		}
-		if err := batch.Try(j, o, tried); err != nil {
-			if field, ok := errors.AsType[*sandbox.FieldError](err); ok {
-				err = field
-			}
-			return fmt.Errorf("%s: %w", j.ID, err)
-		}
-	}
-	return nil
 }
 
 // journalPath is where the journal of this job file lies. No job may write

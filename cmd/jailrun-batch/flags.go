@@ -14,26 +14,28 @@ import (
 
 // options are the flags that batch and judge share.
 type options struct {
-	jobs      string // -j
-	vars      map[string]string
-	allow     allowed
-	results   string
-	junit     string
-	tap       string
-	github    bool
-	html      string
-	journal   string
-	state     string
-	resume    bool
-	check     bool
-	quiet     bool
-	cold      bool
-	memory    string
-	all       bool     // judge: also the cases after the first that is not AC
-	timeLimit string   // judge
-	dir, job  string   // replay
-	files     []string // what is no flag
-	helpText  string
+	jobs         string // -j
+	vars         map[string]string
+	allow        allowed
+	allowNet     bool // jobs may have the networks that the file asks for
+	allowSeccomp bool // and the system call filters that it brings along
+	results      string
+	junit        string
+	tap          string
+	github       bool
+	html         string
+	journal      string
+	state        string
+	resume       bool
+	check        bool
+	quiet        bool
+	cold         bool
+	memory       string
+	all          bool     // judge: also the cases after the first that is not AC
+	timeLimit    string   // judge
+	dir, job     string   // replay
+	files        []string // what is no flag
+	helpText     string
 }
 
 // allowed are directories outside the job file's own that jobs may be shown.
@@ -86,6 +88,8 @@ func parse(command, help string, args []string) (*options, error) {
 		return nil
 	})
 	f.Var(&o.allow, "allow", "")
+	f.BoolVar(&o.allowNet, "allow-net", false, "")
+	f.BoolVar(&o.allowSeccomp, "allow-seccomp", false, "")
 	f.StringVar(&o.results, "results", "", "")
 	f.StringVar(&o.junit, "junit", "", "")
 	f.StringVar(&o.tap, "tap", "", "")

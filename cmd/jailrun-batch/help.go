@@ -9,6 +9,8 @@ const batchHelp = `jailrun batch runs the jobs of a file, each in a sandbox of i
   --memory SIZE         memory all jobs may have together (default: what there is)
   --var K=V, --var-env K  values for the variables that the file declares
   --allow DIR[:rw]      jobs may be shown DIR, which lies elsewhere (rw: write it)
+  --allow-net           jobs may have the networks that the file asks for (net)
+  --allow-seccomp       and the system call filters that it brings along
   --resume              go on with a batch that was interrupted or killed
   --journal FILE        keep results there instead of in the state directory
   --state DIR           state directory (~/.local/state/jailrun/batch)

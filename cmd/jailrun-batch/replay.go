@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/jailrun/jailrun/internal/plain"
+	"github.com/jailrun/jailrun/internal/sibling"
 	"github.com/jailrun/jailrun/jobspec/batch"
 )
 
@@ -56,15 +57,19 @@ func replay(args []string) int {
 	ctx, drain, stop := watchSignals()
 	defer stop()
 	before, after, again, err := batch.Again(
-		batch.Options{Load: w.load, Budget: budget, State: state, Evacuate: true, Cold: true, Drain: drain}, record,
+		batch.Options{
+			Load: w.load, Budget: budget, State: state, Evacuate: true, Cold: true, Drain: drain,
+			Network: network, ImportImage: sibling.Importer(o.quiet),
+		}, record,
 		func(o batch.Options) (*batch.Summary, error) {
-			if err := check(o.Batch, o.Load, &budget); err != nil {
+			w.load = o.Load // with the record's job in it
+			if err := w.tryAll(o.Batch, &budget); err != nil {
 				return nil, err
 			}
 			return batch.Run(ctx, o)
 		})
 	if err != nil {
-		return fail(err, "")
+		return fail(err, hintOf(err))
 	}
 	return concludeReplay(o, record, again, before, after)
 }

@@ -49,17 +49,25 @@ func (a *attempt) cacheKey() string {
 	for _, target := range slices.Sorted(maps.Keys(j.Inputs)) {
 		fmt.Fprintf(h, "%q %s\n", target, a.sources[j.Inputs[target]])
 	}
-	fmt.Fprintf(h, "%s\n", rootIdentity(root))
+	identity, err := rootIdentity(root)
+	if err != nil {
+		return "" // told by the launch
+	}
+	fmt.Fprintf(h, "%s\n", identity)
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// rootIdentity stands for the content of a root, which is too large to be
-// read: the times of what a package manager or an image changes. For the
+// rootIdentity stands for the content of a root, which is too large to be read:
+// the id of an image, or the times of what a package manager changes. For the
 // composed root those are the host's directories of programs and libraries,
 // where every upgrade renames files and so sets a time.
-func rootIdentity(root string) string {
+func rootIdentity(root string) (string, error) {
+	id, err := (&sandbox.Spec{Rootfs: root}).ImageID()
+	if err != nil || id != "" {
+		return id, err
+	}
 	if root != "" && root != "host" {
-		return stamp(root) + stamp(root+"/usr") + stamp(root+"/usr/bin") + stamp(root+"/usr/lib")
+		return stamp(root) + stamp(root+"/usr") + stamp(root+"/usr/bin") + stamp(root+"/usr/lib"), nil
 	}
 	var text strings.Builder
 	for _, dir := range [...]string{
@@ -68,7 +76,7 @@ func rootIdentity(root string) string {
 	} {
 		text.WriteString(stamp(dir))
 	}
-	return text.String()
+	return text.String(), nil
 }
 
 func stamp(path string) string {

@@ -187,8 +187,12 @@ func appendValue(b []byte, v reflect.Value) []byte {
 
 // shape names what of a spec a pool must know beforehand; see [sandbox.Pool].
 func shape(s sandbox.Spec) [sha256.Size]byte {
+	return sha256.Sum256(appendShape(nil, s))
+}
+
+func appendShape(b []byte, s sandbox.Spec) []byte {
 	s.Args, s.Env, s.Workdir, s.Runtime = nil, nil, "", ""
 	l := &s.Limits
 	l.CPUTime, l.Wall, l.Grace, l.CancelGrace, l.Output, l.TruncateOutput = 0, 0, 0, 0, 0, false
-	return sha256.Sum256(appendValue(nil, reflect.ValueOf(&s).Elem()))
+	return appendValue(b, reflect.ValueOf(&s).Elem())
 }

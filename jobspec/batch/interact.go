@@ -119,6 +119,9 @@ func newDuel(a *attempt) (*duel, error) {
 		a.place(&spec, s.Inputs, s.Place)
 		d.errs = append(d.errs, newSpool(a.store.tmp()))
 		d.cmds = append(d.cmds, &sandbox.Cmd{Spec: spec, Stdin: ear{d.game, i}, Stdout: mouth{d.game, i}, Stderr: d.errs[i]})
+		if err := a.connect(d.cmds[i], &s.Flags); err != nil {
+			return nil, err
+		}
 	}
 	return d, nil
 }

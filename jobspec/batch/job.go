@@ -152,6 +152,9 @@ func (a *attempt) launch() (*sandbox.Result, error) {
 	a.out, a.err = newSpool(a.store.tmp()), newSpool(a.store.tmp())
 	c := &sandbox.Cmd{Spec: a.spec, Stdout: a.out, Stderr: a.err}
 	c.Noise = a.job.Noise != nil && *a.job.Noise
+	if err := a.connect(c, &a.job.Flags); err != nil {
+		return nil, err
+	}
 	a.place(&c.Spec, a.job.Inputs, a.job.Place)
 	if err := a.askOutputs(&c.Spec); err != nil {
 		return nil, err
@@ -167,12 +170,26 @@ func (a *attempt) launch() (*sandbox.Result, error) {
 	return a.launched(a.ctx, c)
 }
 
+// connect gives a Cmd the network that its flags ask for.
+func (a *attempt) connect(c *sandbox.Cmd, f *jobspec.Flags) error {
+	asked := f.Network()
+	switch {
+	case asked == nil:
+	case a.o.Network == nil:
+		return errors.New("net: there is nobody here who makes a network")
+	default:
+		c.Network = a.o.Network(asked)
+	}
+	return nil
+}
+
 // launched runs a Cmd. That jailrun failed is a result like any other.
 func (a *attempt) launched(ctx context.Context, c *sandbox.Cmd) (*sandbox.Result, error) {
 	if a.cpu >= 0 {
 		a.entry.CPU = &a.cpu
 	}
 	argv := c.Args
+	c.ImportImage = a.o.ImportImage
 	res, err := a.launcher.run(ctx, c, a.cpu)
 	if res == nil {
 		res = unrun(argv, sandbox.ErrorVerdict)

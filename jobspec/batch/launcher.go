@@ -42,7 +42,7 @@ func newLauncher(b *jobspec.Batch, o *Options, state []state) *launcher {
 	}
 	first, counts := map[string]*jobspec.Instance{}, map[string]int{}
 	for i, j := range b.Jobs {
-		if state[i] != waiting || j.Interact != nil || j.Pin != nil && *j.Pin || len(j.Inputs)+len(j.Outputs) > 0 {
+		if state[i] != waiting || j.Interact != nil || j.Pin != nil && *j.Pin || len(j.Inputs)+len(j.Outputs) > 0 || j.Network() != nil {
 			continue
 		}
 		if counts[j.Family]++; counts[j.Family] == 1 {

@@ -24,7 +24,7 @@ type Replay struct {
 	Stdin   string                    `json:"stdin,omitempty"`   // SHA-256
 	Answer  string                    `json:"answer,omitempty"`  // SHA-256
 	Program string                    `json:"program,omitempty"` // SHA-256 of the file that was executed, where it is known
-	Root    string                    `json:"root"`              // of the times of the root's directories of programs
+	Root    string                    `json:"root"`              // of the image's id, or of the times of the root's directories of programs
 }
 
 // hashes remembers the hash of a host's file, by name. It may be used from
@@ -56,12 +56,16 @@ func (h *hashes) of(name string) string {
 	return sum
 }
 
-// identity is rootIdentity, hashed, once for each root.
+// identity is rootIdentity, hashed, once for each root; "" if there is none.
 func (h *hashes) identity(root string) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.root[root] == "" {
-		sum := sha256.Sum256([]byte(rootIdentity(root)))
+		text, err := rootIdentity(root)
+		if err != nil {
+			return ""
+		}
+		sum := sha256.Sum256([]byte(text))
 		h.root[root] = hex.EncodeToString(sum[:])
 	}
 	return h.root[root]

@@ -12,6 +12,7 @@ import (
 	"github.com/jailrun/jailrun/jobspec"
 	"github.com/jailrun/jailrun/jobspec/journal"
 	"github.com/jailrun/jailrun/jobspec/schedule"
+	"github.com/jailrun/jailrun/sandbox"
 )
 
 // Options say how a batch is run.
@@ -28,6 +29,11 @@ type Options struct {
 	Journal string
 	// Resume takes the finished jobs of the journal as they are.
 	Resume bool
+	// Network makes the network that a job asks for, from flags of jailrun as
+	// [jobspec.Flags.Network] returns them; nil makes such a job fail.
+	Network func(asked []string) sandbox.Network
+	// ImportImage: see [sandbox.Cmd].
+	ImportImage func(ctx context.Context, source string) (id string, err error)
 	// Evacuate: see [sandbox.Cmd].
 	Evacuate bool
 	// Fresh takes no outputs of earlier runs instead of a run.

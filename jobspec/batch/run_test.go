@@ -30,8 +30,13 @@ func (h here) Resolve(name string, write bool) (string, error) {
 // prepared makes the options for a job file in a directory of its own.
 func prepared(t testing.TB, dir, text string) Options {
 	t.Helper()
+	return preparedWith(t, dir, jobspec.Options{}, text)
+}
+
+func preparedWith(t testing.TB, dir string, load jobspec.Options, text string) Options {
+	t.Helper()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "jobs.yaml"), []byte(text), 0o644))
-	load := jobspec.Options{FS: os.DirFS(dir), Host: here(dir)}
+	load.FS, load.Host = os.DirFS(dir), here(dir)
 	b, err := jobspec.Load("jobs.yaml", load)
 	require.NoError(t, err)
 	budget, err := schedule.Machine(os.DirFS("/"))

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"crypto/sha256"
+	"reflect"
 
 	"github.com/jailrun/jailrun/jobspec"
 	"github.com/jailrun/jailrun/sandbox"
@@ -103,28 +104,32 @@ func group(b *jobspec.Batch, s *Summary, g *jobspec.NamedGroup, cases []int) Gro
 	return x
 }
 
-// Try makes sure that the sandbox takes a job, without launching it. Jobs of a
-// shape that is in tried are not tried again.
-func Try(j *jobspec.Instance, o jobspec.Options, tried map[[sha256.Size]byte]bool) error {
-	one := func(s sandbox.Spec, err error) error {
+// Shapes are the different sandboxes that the programs of a batch ask for, with
+// the network of each as [jobspec.Flags.Network] returns it.
+type Shapes map[[sha256.Size]byte]bool
+
+// Try lets try have a look at each sandbox of a job that is of a new shape.
+func (known Shapes) Try(j *jobspec.Instance, o jobspec.Options, try func(s sandbox.Spec, network []string) error) error {
+	one := func(s sandbox.Spec, network []string, err error) error {
 		if err != nil {
 			return err
 		}
-		key := shape(s)
-		if tried[key] {
+		key := sha256.Sum256(appendValue(appendShape(nil, s), reflect.ValueOf(network)))
+		if known[key] {
 			return nil
 		}
-		tried[key] = true
-		_, err = (&sandbox.Cmd{Spec: s}).Plan()
-		return err
+		known[key] = true
+		return try(s, network)
 	}
 	if j.Interact == nil {
-		return one(j.Spec(o))
+		s, err := j.Spec(o)
+		return one(s, j.Network(), err)
 	}
 	for k := range j.Interact.Sides {
 		side := j.Interact.Sides[k]
 		side.Flags = side.Flags.Over(j.Flags)
-		if err := one(side.Spec(o)); err != nil {
+		s, err := side.Spec(o)
+		if err := one(s, side.Network(), err); err != nil {
 			return err
 		}
 	}
