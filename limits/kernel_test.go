@@ -297,6 +297,42 @@ func TestKernelKill(t *testing.T) {
 	}
 }
 
+// A job that has used up its share for the period dies at once all the same.
+func TestKernelKillJobWhileThrottled(t *testing.T) {
+	s := realSubtree(t, "cpu")
+	lane.Require(t, "cgroup.kill")
+	const share = 100 // of 1000: 10 ms in 100
+	g := realGroup(t, s, GroupLimits{CPU: share})
+	pidOne := into(helper(t, "idle"), g.InitFD())
+	_, err := firstLine(pidOne)
+	require.NoError(t, err)
+	spinning := inJob(t, g, "spin", "2")
+	throttled := func() uint64 {
+		u, err := g.Usage()
+		require.NoError(t, err)
+		return u.CPU.Throttles.Value
+	}
+	for deadline := Now() + 10*time.Second; throttled() == 0; {
+		require.Less(t, Now(), deadline)
+		_ = g.WaitEmpty(10 * time.Millisecond)
+	}
+	require.NoError(t, g.KillJob())
+	_ = spinning.Wait()
+	assert.Equal(t, syscall.SIGKILL, spinning.ProcessState.Sys().(syscall.WaitStatus).Signal())
+	assert.Equal(t, "max 100000", kernelFile(t, g.Path()+"/cpu.max"))
+	assert.NoError(t, g.Verify(), "it was we")
+	require.NoError(t, unix.Kill(pidOne.Process.Pid, 0), "pid 1 is there to report")
+	require.NoError(t, g.KillJob(), "twice is once")
+	require.NoError(t, g.Kill())
+	_ = pidOne.Wait()
+
+	// What somebody else has changed stays, to be found.
+	changed := realGroupNamed(t, s, "changed", GroupLimits{CPU: share})
+	require.NoError(t, os.WriteFile(changed.Path()+"/cpu.max", []byte("5000 100000"), 0))
+	require.NoError(t, changed.KillJob())
+	assert.ErrorIs(t, changed.Verify(), ErrChanged)
+}
+
 func TestKernelWaitEmptyWakesAtOnce(t *testing.T) {
 	s := realSubtree(t)
 	g := realGroup(t, s, GroupLimits{})

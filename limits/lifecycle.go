@@ -1,9 +1,11 @@
 package limits
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +16,38 @@ import (
 // forks. Killing an empty group is no error; the error of one that is gone
 // wraps [ErrGone].
 func (g *Group) Kill() error { return kill(g.run) }
+
+// KillJob kills every process of the job, and not pid 1, and lifts cpu.max: a
+// process that is killed has to run to come to its end, and one that is
+// throttled does not run before the next period, nor does pid 1 beside it,
+// which is to report. It must not be called at the same time as Verify. On a
+// kernel without cgroup.kill (before Linux 5.14) it does nothing.
+func (g *Group) KillJob() error {
+	if err := g.job.write("cgroup.kill", "1"); errors.Is(err, unix.ENOENT) {
+		return nil
+	} else if err != nil {
+		return gone(err)
+	}
+	for i := range g.settings {
+		s := &g.settings[i]
+		if s.File != "cpu.max" {
+			continue
+		}
+		text, err := g.run.read(s.File)
+		if err != nil {
+			return gone(err)
+		}
+		_, period, _ := strings.Cut(s.Value, " ")
+		if string(bytes.TrimSpace(text)) != s.Value {
+			return nil // somebody else's by now, as Verify will say
+		}
+		if err := g.run.write(s.File, "max"); err != nil {
+			return gone(err)
+		}
+		s.Value = "max " + period
+	}
+	return nil
+}
 
 func kill(run dir) error {
 	err := run.write("cgroup.kill", "1")

@@ -66,8 +66,9 @@ func (r *run) fire(f firing, graceful bool) {
 	}
 }
 
-// kill has init end every process of the job, so that their end and their CPU
-// time are reported.
+// kill ends every process of the job and leaves init, so that their end and
+// their CPU time are reported. A group is told first: init shares the job's
+// cpu.max, and would come to it up to a period late.
 func (r *run) kill() {
 	r.end.grace = 0
 	if r.end.killing {
@@ -76,6 +77,9 @@ func (r *run) kill() {
 	r.end.killing = true
 	r.event("run", "killing the job", 0)
 	r.letGo()
+	if r.group != nil {
+		_ = r.group.KillJob() // if it cannot, init can
+	}
 	_ = r.order(-1, unix.SIGKILL) // kill(-1) is atomic to forks; if init cannot, force does
 	r.end.force = limits.Now() + killPatience
 }
