@@ -154,7 +154,7 @@ func TestIgnoredSignalsStayIgnored(t *testing.T) {
 		mkfifo `+dir+`/f
 		`+dir+`/jailrun --cwd none -- sh -c "echo ready; read x; echo \$x" <`+dir+`/f >`+dir+`/out & pid=$!
 		exec 9>`+dir+`/f
-		until grep -qs ready `+dir+`/out; do :; done
+		until grep -qs ready `+dir+`/out || ! kill -0 $pid; do :; done
 		kill -HUP $pid; echo alive >&9; wait $pid; echo $?; cat `+dir+`/out`).CombinedOutput()
 	require.NoError(t, err)
 	assert.Equal(t, "0\nready\nalive\n", string(out))
