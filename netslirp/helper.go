@@ -65,10 +65,9 @@ type helper struct {
 	status unix.WaitStatus
 }
 
-// start starts the helper, called name, in the group if there is one, and in the
-// user namespace if there is one, with the files as descriptors 3 and up. What a
-// caller's variables could do to it is nobody's business: it has its own.
-func start(name, path string, args []string, group, user *os.File, files ...*os.File) (*helper, error) {
+// start starts the helper. What a caller's variables could do to it is nobody's
+// business: it has its own.
+func start(c command) (*helper, error) {
 	said, saidEnd, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -84,16 +83,16 @@ func start(name, path string, args []string, group, user *os.File, files ...*os.
 		return nil, errors.Join(err, said.Close(), status.Close())
 	}
 	defer null.Close()
-	p, binds := launch(path, append([]string{name}, args...), user, append([]*os.File{null, null, saidEnd}, files...))
+	p, binds := c.program(null, null, saidEnd)
 	binds = append(binds, prog.Binding{Slot: prog.SlotStatus, Fd: int(statusEnd.Fd())})
-	if group != nil {
-		binds = append(binds, prog.Binding{Slot: prog.SlotInitGroup, Fd: int(group.Fd())})
+	if c.group != nil {
+		binds = append(binds, prog.Binding{Slot: prog.SlotInitGroup, Fd: int(c.group.Fd())})
 	}
 	proc, err := p.StartChild(binds)
 	if err != nil {
 		return nil, errors.Join(err, said.Close(), status.Close())
 	}
-	h := &helper{name: name, pid: proc.Pid, pidfd: proc.PidFd, done: make(chan struct{})}
+	h := &helper{name: c.name, pid: proc.Pid, pidfd: proc.PidFd, done: make(chan struct{})}
 	go h.awaitEnd(p, proc, said, status)
 	return h, nil
 }
@@ -123,21 +122,23 @@ func (h *helper) stop() {
 	_ = h.pidfd.Close()
 }
 
-// settle waits until the helper has passed on what the job's kernel still sent
+func (h *helper) settle() { settle(h.pid, h.done) }
+
+// settle waits until a helper has passed on what the job's kernel still sent
 // when the job ended, as any kernel does for programs that are gone: asleep, it
 // has nothing left to read. It is bounded: a peer that takes nothing is not
 // waited for.
-func (h *helper) settle() {
-	asleep := 0
+func settle(pid int, done <-chan struct{}) {
+	quiet := 0
 	for range settleLooks {
-		if asleep++; !h.asleep() {
-			asleep = 0
+		if quiet++; !asleep(pid) {
+			quiet = 0
 		}
-		if asleep == settleQuiet {
+		if quiet == settleQuiet {
 			return
 		}
 		select {
-		case <-h.done:
+		case <-done:
 			return
 		case <-time.After(time.Millisecond):
 		}
@@ -149,23 +150,21 @@ const (
 	settleLooks = 250 // at most
 )
 
-func (h *helper) asleep() bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", h.pid))
+func asleep(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, rest, ok := bytes.Cut(stat, []byte(") "))
 	return err != nil || ok && rest[0] == 'S'
 }
 
 // ended says how the helper ended, or "" if it runs.
 func (h *helper) ended() string {
-	// It may be dead and not yet reaped by the goroutine that waits for it.
-	fds := []unix.PollFd{{Fd: int32(h.pidfd.Fd()), Events: unix.POLLIN}}
 	select {
 	case <-h.done:
 	default:
-		if n, err := unix.Poll(fds, 0); err == nil && n == 0 || errors.Is(err, unix.EINTR) {
+		if !hasEnded(h.pidfd) {
 			return ""
 		}
-		<-h.done
+		<-h.done // dead, and not yet reaped by the goroutine that waits for it
 	}
 	how := "it ended"
 	switch {
@@ -180,6 +179,13 @@ func (h *helper) ended() string {
 		how += ": " + said
 	}
 	return h.name + ": " + how
+}
+
+// hasEnded reports whether the process is dead, be it reaped or not.
+func hasEnded(pidfd *os.File) bool {
+	fds := []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0
 }
 
 // tail keeps the last lines that a helper said. It may be used by several

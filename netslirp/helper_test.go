@@ -24,7 +24,7 @@ func launched(t *testing.T, script string) (*helper, *os.File) {
 	ready, end, err := os.Pipe()
 	require.NoError(t, err)
 	t.Cleanup(func() { ready.Close() })
-	h, err := start("slirp4netns", fake(t, script), nil, nil, nil, end)
+	h, err := start(command{name: "slirp4netns", path: fake(t, script), files: []*os.File{end}})
 	end.Close()
 	require.NoError(t, err)
 	t.Cleanup(h.stop)

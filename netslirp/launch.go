@@ -10,25 +10,56 @@ import (
 	"github.com/jailrun/jailrun/sandbox/prog"
 )
 
-// Bounds of one helper. Its group has others; these hold where there is none.
-const (
-	helperData  = 256 << 20 // RLIMIT_DATA: libslirp's buffers grow with the connections
-	helperFiles = 1024      // RLIMIT_NOFILE: each connection takes one
-)
+// bounds are those of one helper. Its group has others; these hold where there
+// is none.
+var bounds = [...]bound{
+	{unix.RLIMIT_DATA, "RLIMIT_DATA", 256 << 20}, // libslirp's buffers grow with the connections
+	{unix.RLIMIT_CORE, "RLIMIT_CORE", 0},
+	{unix.RLIMIT_NOFILE, "RLIMIT_NOFILE", 1024}, // each connection takes one
+}
+
+type bound struct {
+	resource int
+	name     string
+	max      uint64
+}
+
+// own is the bound, or the lower one that this process has.
+func (b *bound) own() *unix.Rlimit {
+	n := b.max
+	var own unix.Rlimit
+	if unix.Getrlimit(b.resource, &own) == nil {
+		n = min(n, own.Max)
+	}
+	return &unix.Rlimit{Cur: n, Max: n}
+}
 
 // above is a number above those that a helper gets, so that none of them lies
 // where another is to be.
 const above = 64
 
-// launch is the program of a helper's start: a fork that enters the user
-// namespace, if there is one, and becomes the helper, with the files as its
-// descriptors from 0 on.
+// A command is what start starts.
+type command struct {
+	name, path string
+	args       []string
+	group      *os.File   // the cgroup that it starts in, or nil
+	user       *os.File   // the user namespace that it starts in, or nil
+	files      []*os.File // its descriptors from 3 on
+	// tied: it is killed when the thread ends that starts it, for a helper that
+	// does not notice by itself that nobody wants it any more. Go's threads live
+	// on, unless a goroutine ends that is locked to one.
+	tied bool
+}
+
+// program is a fork that enters the user namespace, if there is one, and becomes
+// the helper, with the streams as descriptors 0 to 2.
 //
 // Decision: package prog forks, not os/exec. A program with threads cannot enter
 // a user namespace, and os/exec has no such step: nsenter(1) between the two took
 // 0.8 ms of the start, and the child by which package os first learns whether
-// this kernel has pidfds 0.3.
-func launch(path string, argv []string, user *os.File, files []*os.File) (*prog.Program, []prog.Binding) {
+// this kernel has pidfds 0.3. A fork costs 17 µs for each megabyte of a program
+// that has the network in process.
+func (c *command) program(streams ...*os.File) (*prog.Program, []prog.Binding) {
 	p := &prog.Program{}
 	add := func(steps ...prog.Step) { p.AddInit(prog.StageExec, steps...) }
 	var binds []prog.Binding
@@ -39,13 +70,17 @@ func launch(path string, argv []string, user *os.File, files []*os.File) (*prog.
 		kept = append(kept, s)
 		return s
 	}
-	slots := make([]prog.Slot, len(files))
-	for i, f := range files {
-		slots[i] = bind(f)
+	var slots []prog.Slot
+	for _, f := range append(streams, c.files...) {
+		slots = append(slots, bind(f))
 	}
 	var enter []prog.Step
-	if user != nil {
-		enter = append(enter, prog.Call("setns", unix.SYS_SETNS, prog.Fd(bind(user)), prog.Bits(unix.CLONE_NEWUSER, "CLONE_NEWUSER")))
+	if c.user != nil {
+		enter = append(enter, prog.Call("setns", unix.SYS_SETNS, prog.Fd(bind(c.user)), prog.Bits(unix.CLONE_NEWUSER, "CLONE_NEWUSER")))
+	}
+	if c.tied {
+		enter = append(enter, prog.Prctl(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG", prog.Bits(uint64(unix.SIGKILL), "SIGKILL")),
+			prog.Call("getppid", unix.SYS_GETPPID).Want(os.Getpid()).Because("it has ended before"))
 	}
 	for _, s := range kept {
 		add(prog.Call("fcntl", unix.SYS_FCNTL, prog.Fd(s), prog.Bits(unix.F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC"), prog.Int(above)).Save(s))
@@ -57,25 +92,16 @@ func launch(path string, argv []string, user *os.File, files []*os.File) (*prog.
 	add(
 		prog.Call("setsid", unix.SYS_SETSID).Because("Ctrl-C at the terminal is for the runner"),
 		prog.Chdir("/"),
-		limit(unix.RLIMIT_DATA, "RLIMIT_DATA", helperData),
-		limit(unix.RLIMIT_CORE, "RLIMIT_CORE", 0),
-		limit(unix.RLIMIT_NOFILE, "RLIMIT_NOFILE", helperFiles),
 		prog.Call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, prog.Bits(unix.SIG_SETMASK, "SIG_SETMASK"), prog.Data(make([]byte, 8), "{}"), prog.Nil(), prog.Int(8)).
 			Because("the fork blocks all signals"),
 	)
+	for _, b := range bounds {
+		add(prog.SetLimit(b.resource, b.name, *b.own()))
+	}
 	add(enter...)
 	env := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
-	add(prog.Call("execve", unix.SYS_EXECVE, prog.Str(path), prog.Strings(argv, ""), prog.Strings(env, "")))
+	add(prog.Call("execve", unix.SYS_EXECVE, prog.Str(c.path), prog.Strings(append([]string{c.name}, c.args...), ""), prog.Strings(env, "")))
 	return p, binds
-}
-
-// limit bounds a resource, or leaves the lower bound that this process has.
-func limit(resource int, name string, n uint64) prog.Step {
-	var own unix.Rlimit
-	if unix.Getrlimit(resource, &own) == nil {
-		n = min(n, own.Max)
-	}
-	return prog.SetLimit(resource, name, unix.Rlimit{Cur: n, Max: n})
 }
 
 // launchError turns the message of a failed step into an error.

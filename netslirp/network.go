@@ -96,8 +96,8 @@ func (n *Network) check() error {
 	program := "slirp4netns"
 	if c.Driver == Pasta {
 		program = "pasta"
-		if len(c.Ports) > 0 {
-			return errors.New("pasta publishes no ports here; use --net slirp")
+		if err := checkPasta(c.Ports); err != nil {
+			return err
 		}
 	}
 	if _, err := findHelper(program); err != nil {
@@ -162,7 +162,7 @@ func (n *Network) raise(filter *os.File) (*nftables.Conn, error) {
 // which the caller calls once, waits for it and publishes the ports.
 func (n *Network) begin(pid int, user, net *os.File) (connect func(context.Context) (running, error), err error) {
 	dir, api := "", ""
-	if len(n.config.Ports) > 0 {
+	if len(n.config.Ports) > 0 && n.config.Driver != Pasta { // slirp4netns is told over a socket
 		if dir, err = privateDir(); err != nil {
 			return nil, err
 		}
@@ -200,7 +200,7 @@ func (n *Network) drive(pid int, user, net *os.File, api string, said *tail) (aw
 			return d, d.configure()
 		}, nil
 	case Pasta:
-		return func() (running, error) { return startPasta(pid, n.group, n.wall.dns) }, nil
+		return func() (running, error) { return startPasta(pid, n.group, n.wall.dns, n.config.Ports) }, nil
 	}
 	d := &slirpDriver{user: user, net: net, group: n.group, api: api, dns: n.wall.dns, loopback: n.answersLoopback()}
 	if err := d.begin(); err != nil {

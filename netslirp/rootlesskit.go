@@ -1,15 +1,19 @@
 package netslirp
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/rootless-containers/rootlesskit/v3/pkg/network"
 	slirp "github.com/rootless-containers/rootlesskit/v3/pkg/network/slirp4netns"
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
 )
 
 // A rootlesskitDriver is rootlesskit's own driver of slirp4netns. It enters
@@ -21,6 +25,8 @@ type rootlesskitDriver struct {
 	pid       int
 	user, net *os.File
 	cleanup   func() error
+	pidfd     *os.File // of slirp4netns
+	child     int      // its pid, as long as it is not reaped: rootlesskit does that in cleanup
 }
 
 // newRootlesskit makes the driver; said takes what slirp4netns says.
@@ -40,6 +46,9 @@ func (d *rootlesskitDriver) configure() error {
 		d.cleanup = cleanup
 	}
 	if err != nil {
+		return errors.Join(err, d.stop())
+	}
+	if err := d.adopt(); err != nil {
 		return errors.Join(err, d.stop())
 	}
 	if err := d.address(msg.IP, msg.Netmask, msg.Gateway, msg.Dev); err != nil {
@@ -69,20 +78,61 @@ func (d *rootlesskitDriver) address(ip string, bits int, gateway, dev string) er
 	return nil
 }
 
+// adopt finds slirp4netns, which rootlesskit keeps for itself, and bounds it as
+// launch does. Its command line ends with the pid that it was given.
+func (d *rootlesskitDriver) adopt() error {
+	list, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return err
+	}
+	end := []byte(fmt.Sprintf("\x00%d\x00tap0\x00", d.pid))
+	for _, path := range list {
+		line, err := os.ReadFile(path)
+		if err != nil || !bytes.HasSuffix(line, end) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		// Only a child of ours can be asked for so; its pid is its own till cleanup.
+		if err != nil || unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) != nil {
+			continue
+		}
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			return os.NewSyscallError("pidfd_open", err)
+		}
+		d.pidfd, d.child = os.NewFile(uintptr(fd), "pidfd"), pid
+		for _, b := range bounds {
+			if err := unix.Prlimit(pid, b.resource, b.own(), nil); err != nil {
+				return os.NewSyscallError("prlimit", err)
+			}
+		}
+		return nil
+	}
+	return errors.New("slirp4netns, as rootlesskit started it, is not found in /proc")
+}
+
 func (d *rootlesskitDriver) stop() error {
 	if d.cleanup == nil {
 		return nil
 	}
 	cleanup := d.cleanup
 	d.cleanup = nil
-	return cleanup()
+	err := cleanup()
+	if d.pidfd != nil {
+		err = errors.Join(err, d.pidfd.Close())
+	}
+	return err
 }
 
 // kill waits, too: rootlesskit has one way to end it.
 func (d *rootlesskitDriver) kill() { _ = d.stop() }
 
-// settle cannot look.
-func (d *rootlesskitDriver) settle() {}
+func (d *rootlesskitDriver) settle() { settle(d.child, nil) }
 
-// ended cannot say: rootlesskit keeps the process for itself.
-func (d *rootlesskitDriver) ended() string { return "" }
+// ended cannot say how: rootlesskit waits for the process.
+func (d *rootlesskitDriver) ended() string {
+	if hasEnded(d.pidfd) {
+		return "slirp4netns: it ended"
+	}
+	return ""
+}

@@ -110,7 +110,10 @@ func (d *slirpDriver) begin() error {
 		args = append(args, "--userns-path=/proc/self/fd/6")
 	}
 	args = append(args, "/proc/self/fd/5", "tap0")
-	d.helper, err = start("slirp4netns", path, args, d.group, enter, readyEnd, exitEnd, d.net, d.user)
+	d.helper, err = start(command{
+		name: "slirp4netns", path: path, args: args, group: d.group, user: enter,
+		files: []*os.File{readyEnd, exitEnd, d.net, d.user},
+	})
 	if err != nil {
 		return errors.Join(err, ready.Close(), exit.Close())
 	}

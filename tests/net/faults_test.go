@@ -38,8 +38,10 @@ func TestRefusals(t *testing.T) {
 		{[]string{"--net", "slirp", "--net-allow", "localhost"}, "allowed by address only"},
 		{[]string{"--net", "slirp", "--net-allow", "x:99999"}, "no port from 1 to 65535"},
 		{[]string{"--net", "slirp", "--publish", taken + ":80"}, "cannot be had: address already in use"},
+		{[]string{"--net", "pasta", "--publish", "18090:80/udp"}, "--net slirp publishes any port"},
+		{[]string{"--net", "pasta", "--publish", hostIP + ":18090:80"}, "--net slirp publishes any port"},
 		{[]string{"--net", "slirp", "--publish", "80"}, "want [IP:]HOST:JOB"},
-		{[]string{"--net", "pasta", "--publish", "18090:80"}, "use --net slirp"},
+		{[]string{"--net", "pasta", "--publish", taken + ":80"}, "cannot be had: address already in use"},
 		{[]string{"--net", "slirp", "--net-rate", "1"}, "did you mean 1k?"},
 		{[]string{"--net", "slirp", "--user", "1000"}, "leave --user out"},
 		{[]string{"--publish", "18090:80"}, "add --net slirp"},
@@ -53,11 +55,14 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// drivers are all of them, with the helper of each.
+var drivers = []struct{ name, helper string }{{"slirp", "slirp4netns"}, {"slirp:rootlesskit", "slirp4netns"}, {"pasta", "passt"}}
+
 // started starts a job that waits, and returns its runner and the pids of its
 // helpers, by name.
-func started(t *testing.T, file string, more ...string) (*exec.Cmd, map[string]int) {
+func started(t *testing.T, driver, file string, more ...string) (*exec.Cmd, map[string]int) {
 	t.Helper()
-	cmd := command(append([]string{"--net", "slirp", "--result", file}, more...), "tcp="+serverTCP, "wait=")
+	cmd := command(append([]string{"--net", driver, "--result", file}, more...), "tcp="+serverTCP, "wait=")
 	stdin, err := cmd.StdinPipe()
 	requires.NoError(t, err)
 	t.Cleanup(func() { stdin.Close() })
@@ -75,7 +80,6 @@ func started(t *testing.T, file string, more ...string) (*exec.Cmd, map[string]i
 	helpers := map[string]int{}
 	descendants(cmd.Process.Pid, helpers)
 	requires.Contains(t, helpers, "jailrun-net")
-	requires.Contains(t, helpers, "slirp4netns")
 	return cmd, helpers
 }
 
@@ -87,7 +91,8 @@ func descendants(pid int, found map[string]int) {
 		for field := range strings.FieldsSeq(string(b)) {
 			child, _ := strconv.Atoi(field)
 			name, _ := os.ReadFile("/proc/" + field + "/comm")
-			found[strings.TrimSpace(string(name))] = child
+			comm, _, _ := strings.Cut(strings.TrimSpace(string(name)), ".") // passt.avx2
+			found[comm] = child
 			descendants(child, found)
 		}
 	}
@@ -109,38 +114,46 @@ func gone(t *testing.T, pid int) {
 func TestKilled(t *testing.T) {
 	require(t)
 	t.Parallel()
-	t.Run("runner", func(t *testing.T) {
-		t.Parallel()
-		cmd, helpers := started(t, filepath.Join(t.TempDir(), "r"))
-		requires.NoError(t, cmd.Process.Kill())
-		_ = cmd.Wait()
-		for _, pid := range helpers {
-			gone(t, pid)
-		}
-	})
-	t.Run("jailrun-net", func(t *testing.T) {
-		t.Parallel()
-		cmd, helpers := started(t, filepath.Join(t.TempDir(), "r"))
-		requires.NoError(t, unix.Kill(helpers["jailrun-net"], unix.SIGKILL))
-		gone(t, helpers["slirp4netns"])
-		requires.NoError(t, cmd.Process.Signal(unix.SIGTERM))
-		_ = cmd.Wait()
-	})
+	for _, d := range drivers {
+		t.Run(d.name+", runner", func(t *testing.T) {
+			t.Parallel()
+			cmd, helpers := started(t, d.name, filepath.Join(t.TempDir(), "r"))
+			requires.Contains(t, helpers, d.helper)
+			requires.NoError(t, cmd.Process.Kill())
+			_ = cmd.Wait()
+			for _, pid := range helpers {
+				gone(t, pid)
+			}
+		})
+		t.Run(d.name+", jailrun-net", func(t *testing.T) {
+			t.Parallel()
+			cmd, helpers := started(t, d.name, filepath.Join(t.TempDir(), "r"))
+			requires.NoError(t, unix.Kill(helpers["jailrun-net"], unix.SIGKILL))
+			gone(t, helpers[d.helper])
+			requires.NoError(t, cmd.Process.Signal(unix.SIGTERM))
+			_ = cmd.Wait()
+		})
+	}
 }
 
 // A network that ends before its job is a fact in the result.
 func TestHelperDies(t *testing.T) {
 	require(t)
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "r")
-	cmd, helpers := started(t, file)
-	requires.NoError(t, unix.Kill(helpers["slirp4netns"], unix.SIGKILL))
-	gone(t, helpers["slirp4netns"])
-	requires.NoError(t, cmd.Process.Signal(unix.SIGTERM))
-	_ = cmd.Wait()
-	b, err := os.ReadFile(file)
-	requires.NoError(t, err)
-	assert.Contains(t, string(b), `"ended":"slirp4netns: signal: killed`)
+	for _, d := range drivers {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "r")
+			cmd, helpers := started(t, d.name, file)
+			requires.NoError(t, unix.Kill(helpers[d.helper], unix.SIGKILL))
+			gone(t, helpers[d.helper])
+			requires.NoError(t, cmd.Process.Signal(unix.SIGTERM))
+			_ = cmd.Wait()
+			b, err := os.ReadFile(file)
+			requires.NoError(t, err)
+			assert.Regexp(t, `"ended":"(slirp4netns|pasta): (signal: killed|it ended)`, string(b))
+		})
+	}
 }
 
 // What a root has planted where the host has ip(8) or nsenter(1) never runs:

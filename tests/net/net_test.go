@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -224,18 +223,20 @@ func TestHost(t *testing.T) {
 func TestPublish(t *testing.T) {
 	require(t)
 	t.Parallel()
-	for i, c := range []struct{ network, flag, serve, dial, closed string }{
-		{"tcp", "18080:80", "serve-tcp=:80", "127.0.0.1:18080", hostIP + ":18080"},
-		{"udp", "18081:81/udp", "serve-udp=:81", "127.0.0.1:18081", ""},
-		{"tcp", hostIP + ":18082:82", "serve-tcp=:82", hostIP + ":18082", "127.0.0.1:18082"},
-		{"udp", hostIP + ":18083:83/udp", "serve-udp=:83", hostIP + ":18083", ""},
+	for _, c := range []struct{ driver, network, flag, serve, dial, closed string }{
+		{"slirp", "tcp", "18080:80", "serve-tcp=:80", "127.0.0.1:18080", hostIP + ":18080"},
+		{"slirp", "udp", "18081:81/udp", "serve-udp=:81", "127.0.0.1:18081", ""},
+		{"slirp", "tcp", hostIP + ":18082:82", "serve-tcp=:82", hostIP + ":18082", "127.0.0.1:18082"},
+		{"slirp", "udp", hostIP + ":18083:83/udp", "serve-udp=:83", hostIP + ":18083", ""},
+		{"slirp:rootlesskit", "tcp", "18084:80", "serve-tcp=:80", "127.0.0.1:18084", hostIP + ":18084"},
+		{"pasta", "tcp", "18085:80", "serve-tcp=:80", "127.0.0.1:18085", hostIP + ":18085"},
 	} {
-		t.Run(strconv.Itoa(i), func(t *testing.T) {
+		t.Run(c.driver+" "+c.flag, func(t *testing.T) {
 			t.Parallel()
 			// A published port opens nothing else: there is a list, and it is empty
 			// but for a place that is not there.
 			from := c.serve[strings.LastIndexByte(c.serve, ':')+1:]
-			cmd := command([]string{"--net", "slirp", "--publish", c.flag, "--net-allow", "192.0.2.1"}, c.serve, "tcp="+serverTCP,
+			cmd := command([]string{"--net", c.driver, "--publish", c.flag, "--net-allow", "192.0.2.1"}, c.serve, "tcp="+serverTCP,
 				"from="+from+"@10.0.2.2:53", "from="+from+"@"+serverUDP)
 			stop := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() }) // a failure is not to hang
 			defer stop.Stop()
