@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -44,6 +46,28 @@ func BenchmarkColdStart(b *testing.B) {
 			b.ReportMetric(float64(median(took[i])-base)/1e6, w.name+"-over-none-ms")
 		}
 	}
+}
+
+// How long the slowest of the refusals takes: 30 destinations, by TCP and UDP.
+func BenchmarkRefusal(b *testing.B) {
+	if skipped != "" {
+		b.Skip("no test network: " + skipped)
+	}
+	var took []time.Duration
+	for b.Loop() {
+		out, err := command([]string{"--net", "slirp"}, "slowest="+strings.Join(forbidden, ",")).Output()
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, text, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
+		ns, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Duration(ns))
+	}
+	b.ReportMetric(float64(median(took))/1e6, "slowest-ms")
+	b.ReportMetric(float64(took[len(took)-1])/1e6, "slowest-of-all-ms")
 }
 
 func median(d []time.Duration) time.Duration {

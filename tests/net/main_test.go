@@ -30,7 +30,8 @@ const (
 	serverTCP = serverIP + ":8000"
 	serverUDP = serverIP + ":8000"
 	otherTCP  = serverIP + ":8001"
-	privateIP = "192.168.77.7" // also the server's
+	privateIP = "192.168.77.7"     // also the server's
+	silentTCP = "198.51.100.66:80" // nobody's: the server drops it
 )
 
 // Stages of TestMain: each starts the next in other namespaces.

@@ -72,19 +72,21 @@ var forbidden = []string{
 	"[::1]:8000", "[fd00::3]:53", "[fe80::1%tap0]:80", "[2001:db8::1]:80",
 }
 
-// Every refusal is an answer: nothing waits for a time-out. The control is in
-// the same job.
+// Every refusal is an answer: nothing waits for a time-out. The controls are in
+// the same job: what is allowed answers, and an allowed place that is silent is
+// still being waited for when the last refusal has come.
 func TestForbidden(t *testing.T) {
 	require(t)
 	t.Parallel()
 	for _, driver := range []string{"slirp", "slirp:rootlesskit", "pasta"} {
 		t.Run(driver, func(t *testing.T) {
 			t.Parallel()
-			tries := []string{"tcp=" + serverTCP, "udp=" + serverUDP}
+			tries := []string{"beside=" + silentTCP, "tcp=" + serverTCP, "udp=" + serverUDP}
 			for _, f := range forbidden {
 				tries = append(tries, "tcp="+f, "udp="+f)
 			}
-			got, r := job(t, []string{"--net", driver}, tries...)
+			got, r := job(t, []string{"--net", driver}, append(tries, "pending=")...)
+			assert.Equal(t, "pending", got["pending="])
 			assert.Equal(t, "ok", got["tcp="+serverTCP])
 			assert.Equal(t, "ok", got["udp="+serverUDP])
 			for _, f := range forbidden {

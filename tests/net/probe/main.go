@@ -39,6 +39,16 @@ func try(verb, arg string) string {
 		err = serveTCP(arg)
 	case "serve-udp":
 		err = serveUDP(arg)
+	case "beside":
+		go func() { beside <- talk("tcp", arg) }()
+	case "pending":
+		select {
+		case err = <-beside:
+		default:
+			return "pending"
+		}
+	case "slowest":
+		return slowest(strings.Split(arg, ","))
 	case "cat":
 		b, err := os.ReadFile(arg)
 		if err != nil {
@@ -61,6 +71,22 @@ func try(verb, arg string) string {
 		err = errors.New("what?")
 	}
 	return outcome(err)
+}
+
+// beside brings what became of a connection that is tried beside the rest.
+var beside = make(chan error, 1)
+
+// slowest tries all and says in nanoseconds how long the slowest answer took.
+func slowest(addrs []string) string {
+	var most time.Duration
+	for _, addr := range addrs {
+		for _, network := range []string{"tcp", "udp"} {
+			begin := time.Now()
+			_ = talk(network, addr)
+			most = max(most, time.Since(begin))
+		}
+	}
+	return strconv.FormatInt(int64(most), 10)
 }
 
 // outcome is ok, the name of an errno, timeout, or what else was said.
