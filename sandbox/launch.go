@@ -91,7 +91,7 @@ func (r *run) start() error {
 	if err != nil {
 		return wrap("identity", err)
 	}
-	b := build{net: net, held: r.held, identity: id, stdin: r.cmd.wantsStdin(), hasCgroup: r.group != nil, netFirst: net != nil && r.cmd.Network.UsesInit()}
+	b := build{net: net, held: r.held, identity: id, stdin: r.cmd.wantsStdin(), hasCgroup: r.group != nil, pooled: r.cmd.Pool != nil, netFirst: net != nil && r.cmd.Network.UsesInit()}
 	if r.waiting {
 		b.late, b.stdin = true, true
 	}
@@ -294,7 +294,7 @@ func (c *Cmd) Plan() (*Plan, error) {
 	if c.Network != nil {
 		net = &netFiles{} // what the files will say is known at the launch
 	}
-	plan, err := newPlan(s, f, build{net: net, held: heldBy(tree), identity: id, stdin: c.wantsStdin(), hasCgroup: tree != nil, netFirst: net != nil && c.Network.UsesInit()})
+	plan, err := newPlan(s, f, build{net: net, held: heldBy(tree), identity: id, stdin: c.wantsStdin(), hasCgroup: tree != nil, pooled: c.Pool != nil, netFirst: net != nil && c.Network.UsesInit()})
 	if err != nil {
 		return nil, wrap("plan", err)
 	}

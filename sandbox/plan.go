@@ -79,6 +79,7 @@ type build struct {
 	plain     []string // sources that no overlay works on, after a failed attempt
 	hasCgroup bool
 	late      bool      // the job's last steps come when it is taken from a pool
+	pooled    bool      // the Cmd has a pool
 	noOverlay string    // why the root can be none, after a failed attempt
 	noWork    string    // why the current directory can be none, after a failed attempt
 	unnamed   bool      // no listener on the filter, after a failed attempt

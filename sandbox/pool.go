@@ -21,8 +21,9 @@ import (
 // CPUTime, Wall, Grace, CancelGrace, Output and TruncateOutput. Arguments and
 // environment beyond 128 KiB are launched cold.
 //
-// Where no overlay is possible and files are copied instead, a pool prepares
-// nothing: the copy would be older than the job.
+// What is copied for want of an overlay would be older than the job: there a
+// pool prepares nothing. With [CWDAuto] its Cmds see the current directory
+// read-only instead.
 //
 // A pool begins with as many ready sandboxes as there are CPUs, doubles that
 // when a Cmd finds none, and halves it, down to none, when nobody takes any.
@@ -131,7 +132,7 @@ func shape(s *Spec) Spec {
 
 // stub is the Cmd of a preparation.
 func (p *Pool) stub() *Cmd {
-	c := &Cmd{Spec: p.template, Subtree: p.subtree, Evacuate: p.evacuate}
+	c := &Cmd{Spec: p.template, Pool: p, Subtree: p.subtree, Evacuate: p.evacuate}
 	c.Args = []string{"(to be said)"}
 	if p.dir != "" {
 		c.Dir = p.dir

@@ -118,7 +118,10 @@ func (pl *Plan) resolveCWD(s *Spec, f *facts, b build) error {
 		reason = noXattr
 	}
 	if mode == CWDCopy && reason != "" {
-		ok, why := pl.fillCWD(reason, s, f)
+		ok, why := false, "with a pool nothing is copied"
+		if !pl.cwdAuto || !b.pooled {
+			ok, why = pl.fillCWD(reason, s, f)
+		}
 		switch {
 		case ok:
 			return nil
