@@ -19,6 +19,14 @@
 // in directories below the tmpfs's /proc, which the proc file system then
 // covers: one tmpfs, one bound, and the job cannot reach behind its overlays.
 //
+// Decision: where no overlay is possible, what is small is copied into the tmpfs
+// and what is large is bound read-only; fuse-overlayfs is not used. Its server
+// would answer the job's requests outside the sandbox, with the caller's rights
+// over the caller's files and outside the job's limits, so a bug in it would be a
+// way out, and each operation takes two switches of process. It would be needed
+// only for a large root of several layers, or for writes to a large one, which
+// are refused by name.
+//
 // Decision: /proc is mounted without hidepid. The job sees init either way by
 // kill(2), and hidepid=2 would hide from the watchdog every process whose
 // program file its user may not read.
