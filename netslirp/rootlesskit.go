@@ -2,6 +2,7 @@ package netslirp
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rootless-containers/rootlesskit/v3/pkg/network"
 	slirp "github.com/rootless-containers/rootlesskit/v3/pkg/network/slirp4netns"
@@ -36,12 +38,26 @@ func newRootlesskit(said *tail, apiSocket string, loopback bool) (network.Parent
 	if err != nil {
 		return nil, err
 	}
+	// It asks slirp4netns what it can, and would wait for the answer for ever.
+	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
+	defer cancel()
+	if err := exec.CommandContext(ctx, path, "--version").Run(); err != nil {
+		return nil, fmt.Errorf("slirp4netns --version: %w", errors.Join(err, ctx.Err()))
+	}
 	return slirp.NewParentDriver(said, path, mtu, nil, "tap0", !loopback, apiSocket, true, true, false)
 }
 
 // configure starts the driver and gives the device its addresses.
 func (d *rootlesskitDriver) configure() error {
+	hangs := time.AfterFunc(startPatience, func() {
+		if d.find() == nil {
+			_ = unix.PidfdSendSignal(int(d.pidfd.Fd()), unix.SIGKILL, nil, 0)
+		}
+	})
 	msg, cleanup, err := d.ConfigureNetwork(d.pid, "", "")
+	if !hangs.Stop() {
+		err = errors.Join(fmt.Errorf("slirp4netns was not ready within %v", startPatience), err)
+	}
 	if cleanup != nil {
 		d.cleanup = cleanup
 	}
@@ -78,9 +94,22 @@ func (d *rootlesskitDriver) address(ip string, bits int, gateway, dev string) er
 	return nil
 }
 
-// adopt finds slirp4netns, which rootlesskit keeps for itself, and bounds it as
-// launch does. Its command line ends with the pid that it was given.
+// adopt bounds slirp4netns as command.program does.
 func (d *rootlesskitDriver) adopt() error {
+	if err := d.find(); err != nil {
+		return err
+	}
+	for _, b := range bounds {
+		if err := unix.Prlimit(d.child, b.resource, b.own(), nil); err != nil {
+			return os.NewSyscallError("prlimit", err)
+		}
+	}
+	return nil
+}
+
+// find finds slirp4netns, which rootlesskit keeps for itself. Its command line
+// ends with the pid that it was given.
+func (d *rootlesskitDriver) find() error {
 	list, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		return err
@@ -101,11 +130,6 @@ func (d *rootlesskitDriver) adopt() error {
 			return os.NewSyscallError("pidfd_open", err)
 		}
 		d.pidfd, d.child = os.NewFile(uintptr(fd), "pidfd"), pid
-		for _, b := range bounds {
-			if err := unix.Prlimit(pid, b.resource, b.own(), nil); err != nil {
-				return os.NewSyscallError("prlimit", err)
-			}
-		}
 		return nil
 	}
 	return errors.New("slirp4netns, as rootlesskit started it, is not found in /proc")

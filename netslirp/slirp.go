@@ -141,7 +141,11 @@ func (h *helper) awaitReady(ready *os.File, patience time.Duration) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, os.ErrDeadlineExceeded) && h.ended() == "":
-		return fmt.Errorf("%s was not ready within %v; it said: %s", h.name, patience, h.said.String())
+		said := " and said nothing"
+		if text := h.said.String(); text != "" {
+			said = "; it said: " + text
+		}
+		return &hintError{fmt.Errorf("%s was not ready within %v%s", h.name, patience, said), "see whether it starts by itself: " + h.name + " --version"}
 	}
 	h.stop() // the pipe has ended, so it is ending
 	return &hintError{errors.New(h.ended()), "slirp4netns 1.1 or later is needed (or passt 2023), and /dev/net/tun open to this user: jailrun doctor"}

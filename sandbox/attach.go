@@ -52,6 +52,9 @@ func (r *run) joinNetwork() error {
 	}
 	a := <-r.attaching
 	r.attaching = nil
+	if a.err != nil && r.ctx.Err() != nil {
+		return nil // init waits for ever, until awaitExec has seen to it
+	}
 	if a.err != nil {
 		return wrap("net", a.err)
 	}

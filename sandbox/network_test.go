@@ -110,3 +110,20 @@ func TestNetworkFails(t *testing.T) {
 		})
 	}
 }
+
+// A launch that is canceled while the network hangs is canceled, not failed.
+func TestNetworkCanceled(t *testing.T) {
+	lane.Require(t, "userns", "proc")
+	for name, usesInit := range map[string]bool{"meanwhile": false, "at once": true} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			n := &fakeNetwork{usesInit: usesInit, attach: func() error { cancel(); return ctx.Err() }}
+			c, mark := marking(t, n)
+			r, err := c.Run(ctx)
+			require.NoError(t, err)
+			assert.Equal(t, Canceled, r.Verdict)
+			assert.NoFileExists(t, mark)
+			assert.Equal(t, []int{0, 1}, []int{n.detached, n.closed})
+		})
+	}
+}

@@ -134,7 +134,17 @@ func netEnvironment() []string {
 func (n *Network) UsesInit() bool { return n.asked[0] != "net=slirp" }
 
 // Attach hands the namespaces over.
-func (n *Network) Attach(_ context.Context, pid int, user, net, filter *os.File) (func() (json.RawMessage, error), error) {
+func (n *Network) Attach(ctx context.Context, pid int, user, net, filter *os.File) (func() (json.RawMessage, error), error) {
+	shut := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { // no answer is waited for
+		_ = unix.Shutdown(n.socket, unix.SHUT_RDWR)
+		close(shut)
+	})
+	defer func() {
+		if !stop() {
+			<-shut // before the number is another's
+		}
+	}()
 	if _, err := n.checked(); err != nil {
 		return nil, err
 	}

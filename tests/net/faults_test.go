@@ -2,6 +2,7 @@ package net
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"net"
 	"os"
@@ -174,5 +175,55 @@ func TestPlantedProgram(t *testing.T) {
 		got, _ := job(t, []string{"--net", driver, "--rootfs", root}, "tcp="+serverTCP, "devices=")
 		assert.Equal(t, "ok", got["tcp="+serverTCP], driver)
 		assert.Equal(t, "lo,tap0", got["devices="])
+	}
+}
+
+// Helpers are bounded: by their group, where there is one, and each by rlimits.
+func TestHelperLimits(t *testing.T) {
+	require(t)
+	t.Parallel()
+	for _, d := range drivers {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "r")
+			cmd, helpers := started(t, d.name, file)
+			pid := strconv.Itoa(helpers[d.helper])
+			b, err := os.ReadFile("/proc/" + pid + "/limits")
+			requires.NoError(t, err)
+			assert.Regexp(t, `Max data size +268435456 `, string(b))
+			assert.Regexp(t, `Max core file size +0 `, string(b))
+			assert.Regexp(t, `Max open files +\d+ +1024 `, string(b))
+			groups, err := os.ReadFile("/proc/" + pid + "/cgroup")
+			requires.NoError(t, err)
+			_, group, _ := strings.Cut(string(groups), "0::")
+			group, _, _ = strings.Cut(group, "\n")
+			held := map[string]string{}
+			for _, name := range []string{"memory.max", "cpu.max", "pids.max"} {
+				b, _ := os.ReadFile("/sys/fs/cgroup" + group + "/" + name)
+				held[name] = strings.TrimSpace(string(b))
+			}
+			siblings, err := os.ReadFile("/proc/" + strconv.Itoa(helpers["jailrun-net"]) + "/cgroup")
+			requires.NoError(t, err)
+			requires.NoError(t, cmd.Process.Signal(unix.SIGTERM))
+			_ = cmd.Wait()
+			var r result
+			b, err = os.ReadFile(file)
+			requires.NoError(t, err)
+			requires.NoError(t, json.Unmarshal(b, &r))
+			for _, l := range r.Limits {
+				if l.Name != "network_helper" {
+					continue
+				}
+				if r.Tier != "cgroup" {
+					assert.Equal(t, "RLIMIT_DATA of each", l.Mechanism)
+					return
+				}
+				assert.Equal(t, "cgroup memory.max, cpu.max, pids.max", l.Mechanism)
+				assert.Equal(t, map[string]string{"memory.max": "268435456", "cpu.max": "100000 100000", "pids.max": "32"}, held)
+				assert.Equal(t, string(groups), string(siblings))
+				return
+			}
+			assert.Fail(t, "the ledger has no network_helper")
+		})
 	}
 }

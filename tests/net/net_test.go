@@ -24,8 +24,9 @@ import (
 // result is what the tests read of one.
 type result struct {
 	Verdict string
+	Tier    string
 	Network netslirp.Record
-	Limits  []struct{ Name string }
+	Limits  []struct{ Name, Mechanism string }
 	Notes   []string
 	Error   struct{ Stage, Hint string }
 }
@@ -181,8 +182,17 @@ func TestRecordIsBounded(t *testing.T) {
 func TestManyConnections(t *testing.T) {
 	require(t)
 	t.Parallel()
-	got, _ := job(t, []string{"--net", "slirp"}, "many=1000@"+serverTCP)
-	assert.Equal(t, "ok", got["many=1000@"+serverTCP])
+	list := drivers
+	if testing.Short() {
+		list = list[:1]
+	}
+	for _, d := range list {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			got, _ := job(t, []string{"--net", d.name}, "many=1000@"+serverTCP)
+			assert.Equal(t, "ok", got["many=1000@"+serverTCP])
+		})
+	}
 }
 
 // At 1 MiB a second 3 MiB take at least 2 s: a lower bound does not depend on
