@@ -110,7 +110,7 @@ func (pl *Plan) appendConfine(s *Spec, f *facts) error {
 		pl.walls = append(pl.walls, Wall{Name: WallKeyring, Evidence: "this kernel has no keyrings"})
 	default:
 		pl.walls = append(pl.walls, Wall{Name: WallKeyring, Evidence: "an empty session keyring"})
-		add(prog.Keyring().Because("an empty keyring instead of the caller's"))
+		add(prog.Keyring()...)
 	}
 	add(
 		capset(0, "none"),

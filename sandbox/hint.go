@@ -139,7 +139,6 @@ func hintRows() []hintRow {
 
 		// The job's limits and rights.
 		{op: "prlimit64", errno: on(unix.EPERM), text: "the caller's own hard limit is lower (ulimit -H -a)"},
-		{op: "keyctl", errno: on(unix.EDQUOT), text: "the user has no keys left: raise the sysctl kernel.keys.maxkeys"},
 		{op: "seccomp", errno: on(unix.EINVAL, unix.ENOSYS), text: "the kernel needs CONFIG_SECCOMP_FILTER"},
 		{op: "seccomp", errno: on(unix.ENOMEM), text: "too many filters are stacked around jailrun: nest sandboxes less deep"},
 

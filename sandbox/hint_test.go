@@ -116,7 +116,6 @@ var hintCases = []struct {
 	{"no nf_tables", "net", &Error{Op: "socket AF_NETLINK", Errno: unix.EPROTONOSUPPORT}, nil, "modprobe -a nf_tables"},
 
 	{"hard limit", "limits", &Error{Op: "prlimit64 RLIMIT_NOFILE", Errno: unix.EPERM}, nil, "ulimit -H"},
-	{"keys", "confine", &Error{Op: "keyctl KEYCTL_JOIN_SESSION_KEYRING", Errno: unix.EDQUOT}, nil, "kernel.keys.maxkeys"},
 	{"no seccomp", "confine", &Error{Op: "seccomp SECCOMP_SET_MODE_FILTER", Errno: unix.EINVAL}, nil, "CONFIG_SECCOMP_FILTER"},
 	{"stacked filters", "exec", &Error{Op: "seccomp SECCOMP_SET_MODE_FILTER", Errno: unix.ENOMEM}, nil, "nest sandboxes less deep"},
 

@@ -1,6 +1,7 @@
 package prog_test
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -36,7 +37,7 @@ func TestKeyring(t *testing.T) {
 	}{
 		"the spawner's is not the caller's": {[]prog.Step{get}, unix.EACCES},
 		"and takes no key":                  {[]prog.Step{add}, unix.EACCES},
-		"an own one is left out":            {[]prog.Step{prog.Keyring(), get}, unix.EACCES},
+		"an own one is left out":            {append(prog.Keyring(), get), unix.EACCES},
 		"unless it is made":                 {[]prog.Step{prog.Call("keyctl", unix.SYS_KEYCTL, prog.Int(unix.KEYCTL_JOIN_SESSION_KEYRING), prog.Nil()), add}, 0},
 	} {
 		p, status := launch(c.steps...)
@@ -49,4 +50,38 @@ func TestKeyring(t *testing.T) {
 		s, _ := p.Step(f)
 		assert.Equal(t, c.errno, f.Errno, "%s: %s", name, s.Name)
 	}
+}
+
+// TestKeyringBeyondQuota: a job gets its keyring also when its user may have no
+// further key. The control is the call that asks for one.
+func TestKeyringBeyondQuota(t *testing.T) {
+	session := -3 // KEY_SPEC_SESSION_KEYRING
+	add := prog.Call("add_key", unix.SYS_ADD_KEY, prog.Str("user"), prog.Str("jailrun-test"), prog.Str("x"), prog.Int(1), prog.Int(session))
+	ask := prog.Call("keyctl", unix.SYS_KEYCTL, prog.Int(unix.KEYCTL_JOIN_SESSION_KEYRING), prog.Nil())
+	failure := func(first ...prog.Step) prog.Failure {
+		p := minimal("/bin/true")
+		p.Job = append(first, p.Job...)
+		l := start(t, p, p.SlotNamed("stdout"))
+		status, _, _ := l.end(t)
+		f, err := prog.ParseFailure([]byte(status))
+		require.NoError(t, err)
+		return f
+	}
+	runtime.LockOSThread() // never unlocked: the keys end with the thread
+	for n := 0; ; n++ {
+		_, err := unix.AddKey("user", itoa(n), []byte("x"), unix.KEY_SPEC_THREAD_KEYRING)
+		if n == 0 && err == unix.ENOSYS {
+			t.Skip("no keyrings: ", err)
+		}
+		if err != nil {
+			require.Equal(t, unix.EDQUOT, err)
+			break
+		}
+	}
+	f := failure(ask)
+	assert.Equal(t, unix.EDQUOT, f.Errno)
+	closed := prog.OwnKeyring()
+	f = failure(append(closed, add)...)
+	assert.Equal(t, unix.EACCES, f.Errno)
+	assert.Equal(t, len(closed), f.Index, "the step that failed is add_key")
 }

@@ -165,12 +165,30 @@ const (
 // runs, the failure is that one's EACCES.
 func (s Step) Search() Step { s.search = true; return s }
 
-// Keyring is the step in which the job, or a process of init's list, gets an
-// empty session keyring instead of the caller's. A spawner does it once for all
-// its children: each keyring counts against the 200 keys that a user may have.
-// The shared one takes no key, from nobody.
-func Keyring() Step {
-	s := Call("keyctl", unix.SYS_KEYCTL, Bits(unix.KEYCTL_JOIN_SESSION_KEYRING, "KEYCTL_JOIN_SESSION_KEYRING"), Nil())
-	s.inherit = true
-	return s
+// Keyring are the steps in which the job, or a process of init's list, gets an
+// empty session keyring instead of the caller's, which takes no key, from
+// nobody. A spawner does it once for all its children.
+//
+// A new session keyring is refused (EDQUOT) to a user who has his 200 keys, as
+// he would with some 199 sandboxes; a thread's keyring never is, though it is
+// counted. So the thread's becomes the session's, by its name, for which
+// whoever owns it must be let search it: names are looked up in the user
+// namespace, where there is no other (before Linux 5.3: or another sandbox's of
+// the same moment, as empty and closed as this). execve takes it from the
+// thread.
+func Keyring() []Step {
+	const thread, possessorSetattr, userSearch = -1, 0x20000000, 0x00080000
+	setperm := func(perm uint64, text string) Step {
+		return Call("keyctl", unix.SYS_KEYCTL, Bits(unix.KEYCTL_SETPERM, "KEYCTL_SETPERM"), Int(thread), Bits(perm, text))
+	}
+	steps := []Step{
+		setperm(possessorSetattr|userSearch, "POS_SETATTR|USR_SEARCH").Because("makes a keyring of the thread"),
+		Call("keyctl", unix.SYS_KEYCTL, Bits(unix.KEYCTL_JOIN_SESSION_KEYRING, "KEYCTL_JOIN_SESSION_KEYRING"), Str("_tid")).
+			Because("this one, empty, instead of the caller's"),
+		setperm(0, "0").Because("closed to all"),
+	}
+	for i := range steps {
+		steps[i].inherit = true
+	}
+	return steps
 }
