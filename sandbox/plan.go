@@ -104,6 +104,9 @@ func planned(s *Spec, f *facts, b build) (*Plan, error) {
 		Program: &prog.Program{
 			Flags:     namespaces,
 			FlagsText: "CLONE_NEWUSER|CLONE_NEWNS|CLONE_NEWPID|CLONE_NEWIPC|CLONE_NEWUTS|CLONE_NEWNET|CLONE_PIDFD",
+			// Room for what most plans take: growing would cost as much again.
+			Init: make([]prog.Step, 0, 208+3*len(s.Layers)+10*len(s.Binds)),
+			Job:  make([]prog.Step, 0, 96),
 		},
 		identity: b.identity, held: b.held, stdinNull: !b.stdin, dir: f.dir,
 	}
