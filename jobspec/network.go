@@ -46,8 +46,6 @@ func (f *Flags) network(o Options) error {
 		switch {
 		case !o.Networks:
 			return fmt.Errorf("net: %s is not given to a job file's jobs unasked; jailrun batch --allow-net lets them have the networks that the file names", f.Net)
-		case f.Net == "pasta" && len(f.Publish) > 0:
-			return errors.New("publish: pasta publishes no ports here; use net: slirp")
 		case f.NetRate != nil && *f.NetRate < 1024:
 			return fmt.Errorf("net-rate: %d bytes a second let nothing through; did you mean %dk?", *f.NetRate, *f.NetRate)
 		}

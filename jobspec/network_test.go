@@ -34,7 +34,6 @@ func TestNetwork(t *testing.T) {
 	require.NoError(t, err)
 	assert.Nil(t, b.Jobs[0].Network())
 	for fields, want := range map[string]string{
-		"net: pasta, publish: '1:1'":         "a.publish: pasta publishes no ports here; use net: slirp",
 		"net-rate: 10":                       "a.net-rate: 10 bytes a second let nothing through; did you mean 10k?",
 		"net: none, net-allow: '10.0.0.0/8'": "a.net-allow: is for a network that the job does not have; add net: slirp",
 		"net: host":                          "a.net: the host's network needs --unsafe net-host, which stands on a command line or nowhere",

@@ -125,7 +125,7 @@ func TestRequestRefuses(t *testing.T) {
 		{"--require cgroups", `--require: "cgroups" is not known; want cgroup, landlock, overlay; did you mean cgroup?`},
 		{"--cwd copy", `--cwd: "copy" is not known; want cow, ro, rw, none`},
 		{"--workdir x", `--workdir: "x" does not start with /`},
-		{"--net bridge", `--net: "bridge" is not known; want none, slirp, pasta, host`},
+		{"--net bridge", `--net: "bridge" is not known; want none, slirp, slirp:rootlesskit, pasta, host`},
 		{"--unsafe net-hots", `did you mean net-host?`},
 		{"--unsafe nested-userns", `"nested-userns" is not supported by this version`},
 		{"--preset judges", `--preset: "judges" is not known; want judge`},

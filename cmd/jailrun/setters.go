@@ -164,7 +164,7 @@ func (r *request) setNet(value string) error {
 	case "slirp", "slirp:rootlesskit", "pasta":
 		r.net = value
 	default:
-		return oneOf(value, "none", "slirp", "pasta", "host")
+		return oneOf(value, "none", "slirp", "slirp:rootlesskit", "pasta", "host")
 	}
 	return nil
 }
