@@ -59,7 +59,7 @@ func TestBlockedWriter(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	c := sandbox.Command("sh", "-c", "echo out; exec sleep 60")
 	c.CWD = sandbox.CWDNone
-	c.Limits.Wall = 100 * time.Millisecond
+	c.Limits.Wall = time.Second
 	over := make(chan struct{})
 	c.Trace = func(e sandbox.Event) {
 		if strings.Contains(e.Text, "killing the job") {
@@ -83,6 +83,8 @@ func TestBlockedWriter(t *testing.T) {
 	assert.Equal(t, sandbox.WallTime, res.Verdict, res.Cause)
 	assert.True(t, res.Stdout.Truncated)
 	assert.False(t, res.Stderr.Truncated)
+	require.NotNil(t, res.Stdout)
+	require.Positive(t, res.Stdout.Bytes, "the job has written before its end")
 	close(release)
 	writes.Wait()
 }

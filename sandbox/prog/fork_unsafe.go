@@ -98,6 +98,13 @@ func findImage() (imageInfo, error) {
 	if pc := **(**uintptr)(unsafe.Pointer(&f)); pc < s.lo || pc >= s.hi {
 		return imageInfo{}, errBuildMode
 	}
-	// The string at execfn may be as long as a path; nothing of ours lies above.
-	return imageInfo{span: s, top: (execfn + unix.PathMax + page - 1) &^ (page - 1)}, nil
+	// The kernel puts the name at the very end of the stack, with a null pointer
+	// above. Not a page more: Linux 6.1 has the vDSO above the stack, at random,
+	// one time in a hundred right above it, and a special mapping cannot be cut
+	// (EINVAL).
+	end := execfn + unsafe.Sizeof(execfn) + 1
+	for *(*byte)(unsafe.Add(nil, end-1-unsafe.Sizeof(execfn))) != 0 {
+		end++
+	}
+	return imageInfo{span: s, top: (end + page - 1) &^ (page - 1)}, nil
 }
