@@ -225,25 +225,26 @@ func BenchmarkHeap(b *testing.B) {
 	}
 }
 
-// BenchmarkMounts: a launch with further binds.
+// BenchmarkMounts: a launch with further binds, against one without.
 func BenchmarkMounts(b *testing.B) {
 	lane.Require(b, "userns", "proc")
-	for _, n := range []int{0, 32, 128} {
-		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			c := sandbox.Spec{}
-			for i := range n {
-				c.Binds = append(c.Binds, sandbox.Bind{Source: b.TempDir(), Target: fmt.Sprint("/mnt/", i)})
-			}
-			for b.Loop() {
-				x := cold()
-				x.Binds = c.Binds
-				run(b, x)
-			}
-		})
+	var sides []side
+	for _, n := range []int{128, 32, 0} {
+		var binds []sandbox.Bind
+		for i := range n {
+			binds = append(binds, sandbox.Bind{Source: b.TempDir(), Target: fmt.Sprint("/mnt/", i)})
+		}
+		sides = append(sides, whole(strconv.Itoa(n), func() {
+			c := cold()
+			c.Binds = binds
+			run(b, c)
+		}))
 	}
+	turns(b, sides...)
 }
 
-// BenchmarkLive: a launch beside that many sandboxes that wait.
+// BenchmarkLive: a launch beside that many sandboxes that wait, in turns with
+// os/exec: the machine is not the same at another time, so the ratios compare.
 func BenchmarkLive(b *testing.B) {
 	lane.Require(b, "userns", "proc")
 	for _, n := range []int{1, 16, 128, 512} {
@@ -256,9 +257,9 @@ func BenchmarkLive(b *testing.B) {
 				require.NoError(b, c.Start(ctx))
 				live.Go(func() { _, _ = c.Wait() })
 			}
-			for b.Loop() {
-				run(b, cold())
-			}
+			turns(b,
+				whole("library", func() { run(b, cold()) }),
+				whole("exec", func() { require.NoError(b, exec.CommandContext(b.Context(), job).Run()) }))
 		})
 	}
 }
