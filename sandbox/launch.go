@@ -224,7 +224,7 @@ func (r *run) mapTree(m mappedTree, dir int, uid, gid idmap.Map, binds *[]prog.B
 	defer ns.Close()
 	tree, err := userns.MappedTree(dir, "", ns)
 	if m.lower && errors.Is(err, userns.ErrNoIDMap) {
-		r.notes = append(r.notes, "the files of the root belong to nobody and cannot be changed: "+err.Error())
+		r.plan.notes = append(r.plan.notes, "the files of the root belong to nobody and cannot be changed: "+err.Error())
 		tree, err = userns.Tree(dir)
 	}
 	if err != nil {
