@@ -6,7 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/jailrun/jailrun/internal/plain"
+	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 // A FieldError says what is wrong with a job file, and where.

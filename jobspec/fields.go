@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/jailrun/jailrun/internal/plain"
+	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 var errUnsafeField = errors.New("a job file cannot give up a protection; --unsafe stands on a command line or nowhere")

@@ -6,10 +6,10 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/jailrun/jailrun/sandbox/plain"
 	"github.com/jailrun/jailrun/sandbox/prog"
 )
 
@@ -34,26 +34,26 @@ func (e *Error) Error() string {
 	if e.Stage == stageBug {
 		return stageBug + ": " + e.cause() + ", please report"
 	}
-	what := printable(e.Op)
+	what := plain.Printable(e.Op)
 	if e.Path != "" {
-		what = strings.TrimPrefix(what+" "+printable(e.Path), " ")
+		what = strings.TrimPrefix(what+" "+plain.Printable(e.Path), " ")
 	}
 	cause := e.cause()
 	switch {
 	case what == "" || e.Err != nil && strings.Contains(cause, what):
 		// The cause says it itself, often with more: the value refused.
-		return printable(e.Stage) + ": " + cause
+		return plain.Printable(e.Stage) + ": " + cause
 	case e.Errno != 0:
 		cause = e.Errno.Error()
 	}
-	return printable(e.Stage) + ": " + what + ": " + cause
+	return plain.Printable(e.Stage) + ": " + what + ": " + cause
 }
 
 // cause is the text of Err, else of Errno.
 func (e *Error) cause() string {
 	switch {
 	case e.Err != nil:
-		return printable(strings.ReplaceAll(e.Err.Error(), "\n", "; ")) // of errors.Join
+		return plain.Printable(strings.ReplaceAll(e.Err.Error(), "\n", "; ")) // of errors.Join
 	case e.Errno != 0:
 		return e.Errno.Error()
 	}
@@ -221,8 +221,8 @@ func stringArg(p *prog.Program, a prog.Arg) (text string, quoted bool) {
 // may have run.
 func (e *Error) report(jobStarted bool) *ErrorReport {
 	r := &ErrorReport{
-		Stage: printable(e.Stage), Op: printable(e.Op), Path: printable(e.Path),
-		Hint: printable(e.Hint), Text: e.Error(), JobStarted: jobStarted,
+		Stage: plain.Printable(e.Stage), Op: plain.Printable(e.Op), Path: plain.Printable(e.Path),
+		Hint: plain.Printable(e.Hint), Text: e.Error(), JobStarted: jobStarted,
 	}
 	if e.Errno != 0 {
 		if r.Errno = unix.ErrnoName(e.Errno); r.Errno == "" {
@@ -230,41 +230,7 @@ func (e *Error) report(jobStarted bool) *ErrorReport {
 		}
 	}
 	if s, ok := errors.AsType[*stepFailure](e.Err); ok {
-		r.Text += " (" + printable(s.where()) + ")"
+		r.Text += " (" + plain.Printable(s.where()) + ")"
 	}
 	return r
-}
-
-// printable makes text fit for a terminal, a log and JSON, whatever a job or a
-// caller put into a name: what is not printable is escaped (controls, escape
-// sequences, marks of direction, invalid UTF-8), and what is absurdly long is
-// cut. Backslashes stay, so that it may be applied twice.
-func printable(s string) string {
-	const longest = 1024
-	plain := len(s) <= longest
-	for i := 0; plain && i < len(s); i++ {
-		plain = s[i] >= ' ' && s[i] < 0x7f
-	}
-	if plain {
-		return s
-	}
-	b := make([]byte, 0, min(len(s)+16, longest))
-	for rest := s; rest != ""; {
-		r, n := utf8.DecodeRuneInString(rest)
-		piece := rest[:n]
-		switch {
-		case r == utf8.RuneError && n == 1:
-			const hex = "0123456789abcdef"
-			piece = string([]byte{'\\', 'x', hex[rest[0]>>4], hex[rest[0]&15]})
-		case !strconv.IsPrint(r):
-			piece = strconv.QuoteRune(r)
-			piece = piece[1 : len(piece)-1]
-		}
-		if len(b)+len(piece) > longest-len("…") {
-			return string(b) + "…"
-		}
-		b = append(b, piece...)
-		rest = rest[n:]
-	}
-	return string(b)
 }

@@ -11,7 +11,7 @@ import (
 	"runtime/debug"
 	"strconv"
 
-	"github.com/jailrun/jailrun/internal/sibling"
+	"github.com/jailrun/jailrun/cmd/internal/sibling"
 	"github.com/jailrun/jailrun/jobspec"
 	"github.com/jailrun/jailrun/jobspec/batch"
 	"github.com/jailrun/jailrun/jobspec/schedule"

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/jailrun/jailrun/internal/plain"
 	"github.com/jailrun/jailrun/jobspec"
+	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 // The exit codes. A batch says by them what became of its jobs as a whole.

@@ -9,10 +9,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/jailrun/jailrun/internal/plain"
 	"github.com/jailrun/jailrun/jobspec"
 	"github.com/jailrun/jailrun/jobspec/batch"
 	"github.com/jailrun/jailrun/limits"
+	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 // A progress shows how far a batch is: on a terminal one line for each job

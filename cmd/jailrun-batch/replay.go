@@ -8,9 +8,9 @@ import (
 	"io"
 	"os"
 
-	"github.com/jailrun/jailrun/internal/plain"
-	"github.com/jailrun/jailrun/internal/sibling"
+	"github.com/jailrun/jailrun/cmd/internal/sibling"
 	"github.com/jailrun/jailrun/jobspec/batch"
+	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 const replayHelp = `jailrun replay runs a recorded job again and prints what is different.

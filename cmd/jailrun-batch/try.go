@@ -7,8 +7,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/jailrun/jailrun/cmd/internal/sibling"
 	"github.com/jailrun/jailrun/fs"
-	"github.com/jailrun/jailrun/internal/sibling"
 	"github.com/jailrun/jailrun/jobspec"
 	"github.com/jailrun/jailrun/jobspec/batch"
 	"github.com/jailrun/jailrun/jobspec/schedule"

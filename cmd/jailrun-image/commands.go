@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/jailrun/jailrun/fs/image"
+	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 func importImage(ctx context.Context, c *call) error {
@@ -93,7 +94,7 @@ func listImages(_ context.Context, c *call) error {
 		case e.InUse:
 			state = "in use"
 		case len(e.Names) == 0 && len(e.Sources) > 0:
-			state = "of " + printable(e.Sources[0])
+			state = "of " + plain.Printable(e.Sources[0])
 		case len(e.Names) == 0:
 			state = "unused"
 		}

@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/fs/image"
+	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 // A console is how the program speaks beside its answers: on stderr, in the
@@ -30,21 +30,15 @@ func newConsole(w io.Writer) *console {
 }
 
 func (c *console) error(text, hint string) {
-	out := "jailrun: error: " + printable(text) + "\n"
+	out := "jailrun: error: " + plain.Printable(text) + "\n"
 	if hint != "" {
-		out += "jailrun: hint: " + printable(hint) + "\n"
+		out += "jailrun: hint: " + plain.Printable(hint) + "\n"
 	}
 	_, _ = io.WriteString(c.w, out) // stderr is where a failure would be told
 }
 
 func (c *console) note(text string) {
-	_, _ = io.WriteString(c.w, "jailrun: "+printable(text)+"\n")
-}
-
-// printable escapes what could steer a terminal or begin another line.
-func printable(s string) string {
-	q := strconv.QuoteToGraphic(s)
-	return strings.ReplaceAll(strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`), `\\`, `\`)
+	_, _ = io.WriteString(c.w, "jailrun: "+plain.Printable(text)+"\n")
 }
 
 // A progress tells of a long import: on a terminal by one line that changes,

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jailrun/jailrun/internal/plain"
 	"github.com/jailrun/jailrun/sandbox"
+	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 // A console is how jailrun speaks. stdout belongs to the job, so all of it

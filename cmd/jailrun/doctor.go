@@ -10,9 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/jailrun/jailrun/internal/plain"
 	"github.com/jailrun/jailrun/limits"
 	"github.com/jailrun/jailrun/sandbox"
+	"github.com/jailrun/jailrun/sandbox/plain"
 	"github.com/jailrun/jailrun/userns"
 )
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jailrun/jailrun/internal/sibling"
+	"github.com/jailrun/jailrun/cmd/internal/sibling"
 	"github.com/jailrun/jailrun/limits"
 	"github.com/jailrun/jailrun/sandbox"
 )

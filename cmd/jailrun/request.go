@@ -5,10 +5,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jailrun/jailrun/internal/plain"
-	"github.com/jailrun/jailrun/internal/sibling"
+	"github.com/jailrun/jailrun/cmd/internal/sibling"
 	"github.com/jailrun/jailrun/limits"
 	"github.com/jailrun/jailrun/sandbox"
+	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 // A request is what the flags ask for.

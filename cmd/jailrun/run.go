@@ -11,9 +11,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/jailrun/jailrun/internal/plain"
-	"github.com/jailrun/jailrun/internal/sibling"
+	"github.com/jailrun/jailrun/cmd/internal/sibling"
 	"github.com/jailrun/jailrun/sandbox"
+	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 // runJob is the straight line: what was asked, the job, what became of it.

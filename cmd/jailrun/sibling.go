@@ -5,7 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/jailrun/jailrun/internal/sibling"
+	"github.com/jailrun/jailrun/cmd/internal/sibling"
 )
 
 // runSibling becomes the program jailrun-NAME, or says why not. Nothing but

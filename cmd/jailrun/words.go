@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jailrun/jailrun/internal/plain"
+	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 // words is a command line taken apart, before any value has been looked at.

@@ -12,10 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jailrun/jailrun/internal/plain"
 	"github.com/jailrun/jailrun/jobspec"
 	"github.com/jailrun/jailrun/jobspec/check"
 	"github.com/jailrun/jailrun/sandbox"
+	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 // An attempt is one job on its way. It reads what the runner made before jobs

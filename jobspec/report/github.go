@@ -6,7 +6,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/jailrun/jailrun/internal/plain"
+	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 // mostAnnotations is about what GitHub shows of one step.

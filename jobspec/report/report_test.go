@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/jailrun/jailrun/internal/plain"
 	"github.com/jailrun/jailrun/jobspec"
 	"github.com/jailrun/jailrun/jobspec/batch"
+	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 // hostile is what a job may be called, say and print.

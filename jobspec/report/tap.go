@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/jailrun/jailrun/internal/plain"
+	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 // TAP writes version 13 of the Test Anything Protocol.

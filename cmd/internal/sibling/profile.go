@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/jailrun/jailrun/internal/plain"
 	"github.com/jailrun/jailrun/sandbox"
+	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 // Profile reads a seccomp profile of the user's own. Compiling it is the work of

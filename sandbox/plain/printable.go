@@ -11,25 +11,32 @@ import (
 // Printable makes a text fit for one line of a terminal or a log, whatever a
 // job or a name put into it: escape sequences, other controls, marks of
 // direction and bytes that are no UTF-8 are escaped, and what is absurdly long
-// is cut.
+// is cut. Backslashes stay, so that it may be applied twice.
 func Printable(s string) string {
 	const longest = 2048
-	b := make([]byte, 0, min(len(s), longest)+8)
+	plain := len(s) <= longest
+	for i := 0; plain && i < len(s); i++ {
+		plain = s[i] >= ' ' && s[i] < 0x7f
+	}
+	if plain {
+		return s
+	}
+	b := make([]byte, 0, min(len(s)+16, longest))
 	for rest := s; rest != ""; {
-		if len(b) >= longest {
-			return string(b) + "…"
-		}
 		r, n := utf8.DecodeRuneInString(rest)
+		piece := rest[:n]
 		switch {
 		case r == utf8.RuneError && n == 1:
 			const hex = "0123456789abcdef"
-			b = append(b, '\\', 'x', hex[rest[0]>>4], hex[rest[0]&15])
-		case strconv.IsPrint(r):
-			b = append(b, rest[:n]...)
-		default:
-			q := strconv.AppendQuoteRune(nil, r)
-			b = append(b, q[1:len(q)-1]...)
+			piece = string([]byte{'\\', 'x', hex[rest[0]>>4], hex[rest[0]&15]})
+		case !strconv.IsPrint(r):
+			piece = strconv.QuoteRune(r)
+			piece = piece[1 : len(piece)-1]
 		}
+		if len(b)+len(piece) > longest-len("…") {
+			return string(b) + "…"
+		}
+		b = append(b, piece...)
 		rest = rest[n:]
 	}
 	return string(b)

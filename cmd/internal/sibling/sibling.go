@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/jailrun/jailrun/internal/plain"
+	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 // An Error says why a sibling cannot be used, or what it said itself.
