@@ -98,6 +98,11 @@ func (c *command) program(streams ...*os.File) (*prog.Program, []prog.Binding) {
 	for _, b := range bounds {
 		add(prog.SetLimit(b.resource, b.name, *b.own()))
 	}
+	if os.Geteuid() == 0 {
+		add(prog.Unshare(unix.CLONE_NEWNS, "CLONE_NEWNS"),
+			prog.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, "MS_REC|MS_PRIVATE", "").
+				Because("slirp4netns detaches its old root in a copy of ours, and root's copy would take the host's shared mounts along (1.2, sandbox.c)"))
+	}
 	add(enter...)
 	env := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
 	add(prog.Call("execve", unix.SYS_EXECVE, prog.Str(c.path), prog.Strings(append([]string{c.name}, c.args...), ""), prog.Strings(env, "")))

@@ -88,6 +88,9 @@ func (n *Network) start(group *os.File) error {
 		// Not in our process group: Ctrl-C is for us, and we end it.
 		Sys: &syscall.SysProcAttr{Setpgid: true},
 	}
+	if os.Geteuid() == 0 {
+		attr.Sys.Unshareflags = unix.CLONE_NEWNS // private mounts also for what rootlesskit starts: see netslirp's program
+	}
 	if group != nil {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(group.Fd())
 	}
