@@ -77,7 +77,11 @@ func Survey(composed bool) (Host, error) {
 		}
 	}
 	for _, m := range masks {
-		if unix.Lstat("/proc/"+m, &st) == nil && st.Mode&0o044 != 0 {
+		switch err := unix.Lstat("/proc/"+m, &st); {
+		case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR):
+		case err != nil: // left out, it would be shown
+			return h, &os.PathError{Op: "lstat", Path: "/proc/" + m, Err: err}
+		case st.Mode&0o044 != 0:
 			h.Masks = append(h.Masks, Mask{Name: m, Dir: st.Mode&unix.S_IFMT == unix.S_IFDIR})
 		}
 	}

@@ -67,14 +67,28 @@ func survey(s *Spec) (*facts, error) {
 	if unix.Sysinfo(&info) == nil {
 		f.ram = limits.Size(info.Totalram) * limits.Size(info.Unit)
 	}
-	f.timeNS = unix.Faccessat(unix.AT_FDCWD, "/proc/self/ns/time", unix.F_OK, 0) == nil
+	if f.timeNS, err = kernelHas("/proc/self/ns/time"); err != nil {
+		return nil, err
+	}
 	f.keys, f.keysErr = keyrings()
-	f.autogroup = unix.Faccessat(unix.AT_FDCWD, "/proc/self/autogroup", unix.F_OK, 0) == nil
+	if f.autogroup, err = kernelHas("/proc/self/autogroup"); err != nil {
+		return nil, err
+	}
 	f.landlock, f.landlockErr = landlockABI()
 	if s.Net == NetHost {
 		f.netFiles, err = hostNetFiles()
 	}
 	return f, err
+}
+
+// kernelHas reports whether a file of /proc exists. A wall hangs on it: what
+// cannot be told is an error.
+func kernelHas(path string) (bool, error) {
+	err := unix.Faccessat(unix.AT_FDCWD, path, unix.F_OK, 0)
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return false, &os.PathError{Op: "access", Path: path, Err: err}
+	}
+	return err == nil, nil
 }
 
 // hostNetFiles reads what the host's /etc says of its network. Neither file has
