@@ -9,8 +9,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,7 +34,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	hostdiff.Main(m)
+	hostdiff.Main(m, "jailrun-net")
 }
 
 // everything makes it the whole matrix instead of a sample.
@@ -46,13 +48,49 @@ func needs(t *testing.T) {
 	}
 }
 
-// sampled leaves the other identities to the whole matrix: under the tracer a
-// run takes half a second.
-func sampled(t *testing.T, id hostdiff.Identity) {
+// A place is where a row of a matrix is made: whose run, and with what network.
+type place struct {
+	id  hostdiff.Identity
+	net string // "" for none
+}
+
+// each makes a test at every place, or at two of which each has half of what
+// there is.
+func each(t *testing.T, test func(t *testing.T, p place)) {
 	t.Helper()
-	if id != hostdiff.Self && !everything {
-		t.Skip("JAILRUN_TEST_ALL=1 makes it also under this identity")
+	needs(t)
+	hostdiff.Here.Each(t, func(t *testing.T, id hostdiff.Identity) {
+		for _, net := range []string{"", "slirp"} {
+			t.Run(map[string]string{"": "alone", "slirp": "slirp"}[net], func(t *testing.T) {
+				p := place{id, net}
+				if !everything && p != (place{hostdiff.Self, ""}) && p != (place{hostdiff.Block, "slirp"}) {
+					t.Skip("JAILRUN_TEST_ALL=1 makes it here, too")
+				}
+				if net != "" {
+					needsNetwork(t)
+				}
+				test(t, p)
+			})
+		}
+	})
+}
+
+func needsNetwork(t *testing.T) {
+	t.Helper()
+	for _, program := range []string{"slirp4netns", "nsenter"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip(program + " is not installed")
+		}
 	}
+	lane.Require(t, "tun")
+}
+
+// args are those of jailrun at a place.
+func (p place) args(args []string) []string {
+	if p.net == "" {
+		return args
+	}
+	return append([]string{"--net", p.net}, args...)
 }
 
 // traced runs jailrun under a tracer.
@@ -67,6 +105,7 @@ func traced(t *testing.T, id hostdiff.Identity, o order, args ...string) (tr tra
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", append([]string{inner.Path}, inner.Args[1:]...)...)
 	cmd.Env = []string{tracerEnv + "=" + string(text), "HOME=" + here.Home}
 	cmd.Dir = "/"
+	cmd.Stdin = strings.NewReader("done\n")
 	if here.Root() && id != hostdiff.Block {
 		cmd.Env = append(cmd.Env, "JAILRUN_CRASH_UID="+strconv.Itoa(here.UID))
 	}
@@ -82,89 +121,142 @@ func traced(t *testing.T, id hostdiff.Identity, o order, args ...string) (tr tra
 	report, err := io.ReadAll(r)
 	require.NoError(t, err)
 	err = cmd.Wait()
-	require.NoError(t, ctx.Err(), "%+v: it hangs: %s", o, errs.String())
+	if ctx.Err() != nil {
+		t.Errorf("%+v: it hangs: %s %s", o, report, errs.String())
+		return trace{Code: 0, Hit: string(report)}, "", errs.String()
+	}
 	require.NoError(t, err, "%+v: %s", o, errs.String())
+	if o.Nth > 0 && bytes.HasPrefix(report, []byte{'"'}) {
+		_, report, _ = bytes.Cut(report, []byte("\n"))
+	}
 	require.NoError(t, json.Unmarshal(report, &tr), "%s", errs.String())
+	here.Ran(tr.PID)
 	return tr, out.String(), errs.String()
 }
 
 // through is a run that comes through every stage and leaves somebody behind.
-var through = []string{"--cwd", "none", "--wall", "60", "--", "/bin/sh", "-c", "setsid sleep 1000 & echo done"}
+// The runner has to do something for its program to end: pass on a line.
+var through = []string{"--cwd", "none", "--wall", "60", "--", "/bin/sh", "-c", "setsid sleep 1000 & read line; echo $line"}
 
-// calls counts the calls of each part in an undisturbed run.
-func calls(t *testing.T, id hostdiff.Identity, args []string) map[string]int {
+// parts of a run: the helper is what holds a user namespace, or is about to
+// become another program.
+var parts = []string{"runner", "helper", "init", "job"}
+
+// calls are those of each part in an undisturbed run, and what it printed.
+func calls(t *testing.T, id hostdiff.Identity, args []string) (counts map[string][]string, stdout string) {
 	t.Helper()
-	tr, _, errs := traced(t, id, order{}, args...)
+	before := hostdiff.Here.Take(t)
+	tr, stdout, errs := traced(t, id, order{}, args...)
 	require.Equal(t, 0, tr.Code, errs)
-	t.Logf("%s: %d calls of the runner, %d of init, %d of the job", id, tr.Calls["runner"], tr.Calls["init"], tr.Calls["job"])
-	for _, role := range []string{"runner", "init", "job"} {
-		require.Greater(t, tr.Calls[role], 40, role)
+	hostdiff.Here.AssertSame(t, before)
+	for _, role := range parts {
+		t.Logf("%d calls of the %s", len(tr.Calls[role]), role)
 	}
-	return tr.Calls
+	for _, role := range []string{"runner", "init", "job"} {
+		require.Greater(t, len(tr.Calls[role]), 40, role)
+	}
+	return tr.Calls, stdout
 }
 
-// nth lists the calls of a part at which to interfere: all, or a sample.
-func nth(count, sample int) []int {
-	step := 1
-	if !everything {
-		step = max(1, count/sample)
+// A cell is a call of a part, the nth of a phase.
+type cell struct {
+	at, phase string
+	nth       int
+}
+
+// cells lists the calls at which to interfere: of each phase so many, or, for
+// the whole matrix, every so-manieth.
+func cells(at string, calls []string, few, step int) (list []cell) {
+	counts := map[string]int{}
+	for _, phase := range calls {
+		counts[phase]++
 	}
-	var list []int
-	for n := 1; n <= count; n += step {
-		list = append(list, n)
+	for _, phase := range slices.Sorted(maps.Keys(counts)) {
+		by := step
+		if !everything {
+			by = (counts[phase] + few - 1) / few
+		}
+		first := by / 2
+		if at == "runner" { // whose calls are never as many as before: the first is one that there is
+			first = 0
+		}
+		for n := first; n < counts[phase]; n += by {
+			list = append(list, cell{at, phase, n + 1})
+		}
 	}
 	return list
 }
 
 // TestCrash is F01, F05, F06 and F32: the runner is killed, told to end,
-// stopped for a while and made to panic at its every call, and so are init and
-// the job.
+// stopped for a while and made to panic, at each of its calls and of those of
+// its parts; and so are init and the job.
 func TestCrash(t *testing.T) {
-	needs(t)
-	here := hostdiff.Here
-	here.Each(t, func(t *testing.T, id hostdiff.Identity) {
-		sampled(t, id)
-		counts := calls(t, id, through)
+	each(t, func(t *testing.T, p place) {
+		args := p.args(through)
+		counts, _ := calls(t, p.id, args)
 		for _, c := range []struct {
-			name   string
-			order  order
-			sample int
+			whom   string
+			signal unix.Signal
+			at     []string
+			step   int   // of the whole matrix
 			codes  []int // -1: a signal
 		}{
-			{"runner killed", order{Role: "runner", Signal: unix.SIGKILL}, 10, []int{-1}},
-			{"runner told to end", order{Role: "runner", Signal: unix.SIGTERM}, 4, []int{-1, 0, 143, 125}},
-			{"runner panics", order{Role: "runner", Signal: unix.SIGABRT}, 4, []int{-1, 2}},
-			{"runner stopped for a while", order{Role: "runner", Hold: true}, 3, []int{0}},
-			{"init killed", order{Role: "init", Signal: unix.SIGKILL}, 5, []int{0, 125, 137}},
-			{"job killed", order{Role: "job", Signal: unix.SIGKILL}, 4, []int{125, 137}},
+			{"runner", unix.SIGKILL, parts, 1, []int{-1}},
+			{"runner", unix.SIGTERM, parts, 5, []int{-1, 0, 143, 125}},
+			{"runner", unix.SIGABRT, parts, 5, []int{-1, 2}}, // the end of a Go program that panics
+			{"runner", unix.SIGSTOP, parts, 5, []int{0}},
+			{"init", unix.SIGKILL, []string{"init", "job"}, 2, []int{0, 125, 137}},
+			{"job", unix.SIGKILL, []string{"job"}, 2, []int{125, 137}},
 		} {
-			t.Run(c.name, func(t *testing.T) {
-				worst := time.Duration(0)
-				for _, n := range nth(counts[c.order.Role], c.sample) {
-					c.order.Nth = n
-					before := here.Take(t)
-					tr, out, errs := traced(t, id, c.order, through...)
-					begin := time.Now()
-					collect(t, id)
-					here.AssertSame(t, before)
-					worst = max(worst, time.Since(begin))
-					if tr.Hit == "" { // this run made fewer calls: nobody interfered
-						assert.Zero(t, tr.Code, errs)
-					} else {
-						assert.Contains(t, c.codes, tr.Code, "call %d, %s: %s", n, tr.Hit, errs)
-					}
-					if tr.Code == 0 {
-						assert.Equal(t, "done\n", out, "call %d, %s: %s", n, tr.Hit, errs)
-					}
-					hostdiff.Bury()
-					if t.Failed() {
-						t.Fatalf("stopped at call %d: %s: code %d\n%s", n, tr.Hit, tr.Code, errs)
+			t.Run(c.whom+" "+unix.SignalName(c.signal), func(t *testing.T) {
+				worst, made := time.Duration(0), 0
+				phases := map[string]bool{}
+				for _, at := range c.at {
+					for _, x := range cells(at, counts[at], 1, c.step) {
+						took, hit := crash(t, p.id, order{At: x.at, Phase: x.phase, Nth: x.nth, Signal: c.signal, Whom: c.whom}, c.codes, args)
+						worst = max(worst, took)
+						if hit {
+							phases[x.phase] = true
+							made++
+						}
 					}
 				}
-				t.Logf("after the runner's end the host was as before within %v", worst.Round(time.Millisecond))
+				t.Logf("%d cells, in %d phases; within %v of the runner's end the host was as before", made, len(phases), worst.Round(time.Millisecond))
+				if c.whom == "runner" {
+					for _, phase := range []string{inPreparation, withInit, withJob, whileItRuns, afterwards} {
+						assert.Contains(t, phases, phase)
+					}
+				}
 			})
 		}
 	})
+}
+
+// crash makes one cell, and reports after what time the host was as before, and
+// whether the run had that call at all.
+func crash(t *testing.T, id hostdiff.Identity, o order, codes []int, args []string) (took time.Duration, hit bool) {
+	t.Helper()
+	here := hostdiff.Here
+	before := here.Take(t)
+	tr, out, errs := traced(t, id, o, args...)
+	begin := time.Now()
+	collect(t, id)
+	here.AssertSame(t, before)
+	took = time.Since(begin)
+	what := fmt.Sprintf("%s to the %s at call %d of the %s, %s, %s: code %d\n%s", unix.SignalName(o.Signal), o.Whom, o.Nth, o.At, o.Phase, tr.Hit, tr.Code, errs)
+	if tr.Hit == "" { // this run made fewer calls: nobody interfered
+		assert.Zero(t, tr.Code, what)
+	} else {
+		assert.Contains(t, codes, tr.Code, what)
+	}
+	if tr.Code == 0 {
+		assert.Equal(t, "done\n", out, what)
+	}
+	hostdiff.Bury()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return took, tr.Hit != ""
 }
 
 // collect sweeps the groups that a crashed run leaves; processes go by
@@ -184,50 +276,68 @@ var errnos = []unix.Errno{unix.ENOSYS, unix.EPERM, unix.ENOMEM, unix.ENOSPC, uni
 // TestInjection is F23 and F37: each call of each part fails once. Either
 // jailrun says at which stage, or the job is confined exactly as ever.
 func TestInjection(t *testing.T) {
-	needs(t)
-	here := hostdiff.Here
-	here.Each(t, func(t *testing.T, id hostdiff.Identity) {
-		sampled(t, id)
-		if id == hostdiff.Block {
-			t.Skip("the helper that makes the id-mapped mounts of a run by root is no part of the sandbox, and is not told apart from init here")
-		}
-		args := here.With([]string{"--wall", "60"}, "/attack", "posture")
-		counts := calls(t, id, args)
-		_, want, _ := traced(t, id, order{}, args...)
-		for _, role := range []string{"runner", "init", "job"} {
-			t.Run(role, func(t *testing.T) {
-				clean, unharmed, goRuntime := 0, 0, 0
-				for i, n := range nth(counts[role], 8) {
+	each(t, func(t *testing.T, p place) {
+		args := p.args(hostdiff.Here.With([]string{"--wall", "60"}, "/attack", "posture"))
+		counts, want := calls(t, p.id, args)
+		for _, at := range parts {
+			t.Run(at, func(t *testing.T) {
+				ended := map[string]int{}
+				for i, x := range cells(at, counts[at], 2, 1) {
 					list := errnos
-					if !everything {
+					if !everything || p != (place{hostdiff.Self, ""}) {
 						list = errnos[i%len(errnos):][:1]
 					}
 					for _, errno := range list {
-						before := here.Take(t)
-						tr, out, errs := traced(t, id, order{Role: role, Nth: n, Errno: errno}, args...)
-						here.AssertSame(t, before)
-						hostdiff.Bury()
-						what := fmt.Sprintf("call %d of %s, %s, fails with %s: code %d\n%s", n, role, tr.Hit, unix.ErrnoName(errno), tr.Code, errs)
-						switch {
-						case tr.Code == 0:
-							unharmed++
-							assert.Equal(t, stable(want), stable(out), what)
-						case role == "runner" && (tr.Code == 2 || tr.Code == -1) && fatal(errs):
-							goRuntime++
-						default:
-							clean++
-							assert.Contains(t, []int{125, 126, 127, 137}, tr.Code, what)
-							assert.Contains(t, errs, "jailrun: ", what)
-						}
-						if t.Failed() {
-							t.Fatal(what)
-						}
+						ended[inject(t, p.id, order{At: x.at, Phase: x.phase, Nth: x.nth, Errno: errno}, args, stable(want))]++
 					}
 				}
-				t.Logf("%d failed with an error of jailrun's, %d ended as ever with every wall, %d ended the Go runtime", clean, unharmed, goRuntime)
+				t.Logf("%d failed with an error of jailrun's, %d ended as ever with every wall, %d ended the Go runtime", ended["clean"], ended["unharmed"], ended["runtime"])
 			})
 		}
 	})
+}
+
+// inject makes one cell, and says how it ended.
+func inject(t *testing.T, id hostdiff.Identity, o order, args []string, want string) (ended string) {
+	t.Helper()
+	here := hostdiff.Here
+	before := here.Take(t)
+	tr, out, errs := traced(t, id, o, args...)
+	var wrong string
+	switch {
+	case tr.Code == 0:
+		ended = "unharmed"
+		if got := stable(out); got != want {
+			wrong = "less confined, or otherwise:\n" + strings.Join(hostdiff.Diff(lines(want), lines(got)), "\n")
+		}
+	case slices.Contains([]string{"runner", "helper"}, o.At) && slices.Contains([]int{-1, 2, 3, 4, 5}, tr.Code) && fatal(errs):
+		ended = "runtime"
+	default:
+		ended = "clean"
+		if !slices.Contains([]int{125, 126, 127, 137}, tr.Code) || !strings.Contains(errs, "jailrun: ") {
+			wrong = "no error of jailrun's"
+		}
+	}
+	if ended == "runtime" || strings.HasPrefix(tr.Hit, fmt.Sprintf("call %d ", unix.SYS_UNLINKAT)) {
+		collect(t, id) // who could not remove, or died, leaves a group to the next
+	}
+	if !here.AssertSame(t, before) && wrong == "" {
+		wrong = "something is left"
+	}
+	hostdiff.Bury()
+	if wrong != "" {
+		t.Errorf("%s fails with %s at the %s's call %d %s: code %d, %s\n%.1000s", tr.Hit, unix.ErrnoName(o.Errno), o.At, o.Nth, o.Phase, tr.Code, wrong, errs)
+	}
+	return ended
+}
+
+// lines makes a posture comparable.
+func lines(posture string) hostdiff.Picture {
+	p := hostdiff.Picture{}
+	for line := range strings.Lines(posture) {
+		p[strings.TrimSpace(line)] = ""
+	}
+	return p
 }
 
 // fatal reports whether the Go runtime gave up: it makes calls of its own,
@@ -240,6 +350,7 @@ func fatal(stderr string) bool {
 func stable(posture string) string {
 	var lines []string
 	for line := range strings.Lines(posture) {
+		line = strings.Replace(line, " 0=/dev/null/0 ", " 0=pipe/0 ", 1) // a stdin that cannot be looked at is copied
 		if !strings.HasPrefix(line, "host:") && !strings.HasPrefix(line, "threads differ") {
 			lines = append(lines, line)
 		}

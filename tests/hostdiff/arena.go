@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -39,6 +40,8 @@ type Arena struct {
 	UID  int    // of the ordinary user
 	root bool
 	auto error // why there is no Auto
+
+	runners sync.Map // pids of all that have run
 }
 
 // arenaEnv tells the process inside of the new namespaces where it is.
@@ -47,9 +50,10 @@ const arenaEnv = "JAILRUN_ARENA"
 // Here is the arena of this process, once [Main] has made it.
 var Here *Arena
 
-// Main runs m's tests in an arena and exits. It is the whole TestMain.
-func Main(m *testing.M) {
-	code, err := enter(m)
+// Main runs m's tests in an arena and exits. It is the whole TestMain. more
+// names siblings of jailrun that the tests need besides.
+func Main(m *testing.M, more ...string) {
+	code, err := enter(m, more)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "hostdiff:", err)
 		code = 2
@@ -57,15 +61,15 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-func enter(m *testing.M) (int, error) {
+func enter(m *testing.M, more []string) (int, error) {
 	inside := os.Getenv(arenaEnv)
 	if inside == "" && os.Geteuid() == 0 {
-		return isolate()
+		return isolate(more)
 	}
 	a := &Arena{Home: inside, root: os.Geteuid() == 0}
 	a.UID = os.Geteuid()
 	if inside == "" {
-		home, bin, err := prepare()
+		home, bin, err := prepare(more)
 		if err != nil {
 			return 0, err
 		}
@@ -97,8 +101,8 @@ func enter(m *testing.M) (int, error) {
 func foreignUID(pid int) int { return 200000 + pid }
 
 // prepare makes the home and builds the programs, unless JAILRUN_BIN names
-// their directory.
-func prepare() (home, bin string, err error) {
+// their directory or a lane has built them beside the tests.
+func prepare(more []string) (home, bin string, err error) {
 	home, err = os.MkdirTemp("", "jailrun-arena-")
 	if err != nil {
 		return "", "", err
@@ -110,7 +114,17 @@ func prepare() (home, bin string, err error) {
 	if os.Getenv("JAILRUN_BIN") != "" {
 		return home, bin, nil
 	}
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", bin+"/", "github.com/jailrun/jailrun/cmd/jailrun", "github.com/jailrun/jailrun/cmd/jailrun-selftest")
+	if self, err := os.Executable(); err == nil {
+		beside := filepath.Join(filepath.Dir(self), "bin")
+		if _, err := os.Stat(filepath.Join(beside, "jailrun-selftest")); err == nil {
+			return home, beside, nil
+		}
+	}
+	args := []string{"build", "-trimpath", "-buildvcs=false", "-o", bin + "/"}
+	for _, name := range append([]string{"jailrun", "jailrun-selftest"}, more...) {
+		args = append(args, "github.com/jailrun/jailrun/cmd/"+name)
+	}
+	cmd := exec.Command("go", args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", "", errors.Join(fmt.Errorf("build jailrun: %w\n%s", err, out), os.RemoveAll(home))
@@ -119,8 +133,8 @@ func prepare() (home, bin string, err error) {
 }
 
 // isolate runs this test binary again in namespaces of its own.
-func isolate() (int, error) {
-	home, _, err := prepare()
+func isolate(more []string) (int, error) {
+	home, _, err := prepare(more)
 	if err != nil {
 		return 0, err
 	}
@@ -157,6 +171,9 @@ func (a *Arena) furnish() error {
 	if err := unix.Mount("none", "/var/lib/jailrun", "tmpfs", 0, "mode=700"); err != nil && !errors.Is(err, unix.ENOENT) {
 		return os.NewSyscallError("mount", err)
 	}
+	if err := a.openTun(); err != nil {
+		return err
+	}
 	uid := strconv.Itoa(a.UID)
 	for _, f := range []struct{ name, line string }{
 		{"passwd", "hostile:x:" + uid + ":" + uid + "::" + a.Home + ":/bin/sh"},
@@ -172,6 +189,23 @@ func (a *Arena) furnish() error {
 		a.auto = err
 	}
 	return os.Chown(a.Home, a.UID, a.UID)
+}
+
+// openTun shows a /dev/net/tun that is open to all, as hosts with a network of
+// users' own have it.
+func (a *Arena) openTun() error {
+	var st unix.Stat_t
+	if unix.Stat("/dev/net/tun", &st) != nil {
+		return nil // then there is none to be had
+	}
+	node := filepath.Join(a.Home, "tun")
+	if err := unix.Mknod(node, unix.S_IFCHR, int(st.Rdev)); err != nil {
+		return &os.PathError{Op: "mknod", Path: node, Err: err}
+	}
+	if err := os.Chmod(node, 0o666); err != nil {
+		return err
+	}
+	return os.NewSyscallError("mount", unix.Mount(node, "/dev/net/tun", "", unix.MS_BIND, ""))
 }
 
 // append shows /etc/NAME with a line more.

@@ -11,21 +11,23 @@ import (
 // it: keys, network namespaces and dying processes go asynchronously.
 const Settled = 5 * time.Second
 
-// AssertSame fails the test if the host does not look as before.
-func (a *Arena) AssertSame(t testing.TB, before Picture) {
+// AssertSame fails the test if the host does not look as before, and reports
+// whether it does.
+func (a *Arena) AssertSame(t testing.TB, before Picture) bool {
 	t.Helper()
 	var diff []string
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(Settled); ; <-tick.C {
 		if diff = Diff(before, a.Take(t)); len(diff) == 0 {
-			return
+			return true
 		}
 		if time.Now().After(end) {
 			break
 		}
 	}
 	t.Errorf("the host is not as it was:\n%s", strings.Join(diff, "\n"))
+	return false
 }
 
 // Diff lists what differs, sorted.
@@ -37,7 +39,7 @@ func Diff(before, after Picture) []string {
 		if is, ok := after[name]; strings.HasPrefix(name, "keys of ") && len(is) <= len(was) && is <= was {
 			continue
 		} else if !ok {
-			diff = append(diff, "gone: "+name)
+			diff = append(diff, "gone: "+name+" "+was)
 		} else if is != was {
 			diff = append(diff, "changed: "+name+": "+was+" -> "+is)
 		}

@@ -29,7 +29,7 @@ func (a *Arena) Take(t testing.TB) Picture {
 	p.sockets()
 	p.ipc()
 	p.keys(a)
-	p.groups(t)
+	p.groups(t, a)
 	p.files(a)
 	p.hashes(a)
 	return p
@@ -145,7 +145,7 @@ func (p Picture) keys(a *Arena) {
 
 // groups notes the control groups that our runners made: they bear the
 // runner's pid.
-func (p Picture) groups(t testing.TB) {
+func (p Picture) groups(t testing.TB, a *Arena) {
 	root := "/sys/fs/cgroup"
 	if _, err := os.Stat(root + "/unified"); err == nil {
 		root += "/unified"
@@ -171,26 +171,24 @@ func (p Picture) groups(t testing.TB) {
 		if strings.Count(strings.TrimPrefix(path, top), "/") > 3 {
 			return fs.SkipDir
 		}
-		if f := strings.Split(d.Name(), "-"); len(f) == 5 && f[0] == "run" && ours(f[1]) {
+		if f := strings.Split(d.Name(), "-"); len(f) >= 5 && f[0] == "run" && a.ours(f[1]) {
 			p["group "+path] = ""
 		}
 		return nil
 	})
 }
 
-// ours reports whether a runner of this pid is, or was, a descendant. A pid
-// that lives as somebody else's process belongs to a stranger.
-func ours(text string) bool {
+// ours reports whether a runner of this pid is, or was, one that the tests of
+// this process ran. Others on this machine run jailrun, too.
+func (a *Arena) ours(text string) bool {
 	pid, err := strconv.Atoi(text)
-	if err != nil {
-		return false
-	}
-	parents, _ := processTable()
-	if _, lives := parents[pid]; !lives {
-		return true
-	}
-	return descends(pid, parents)
+	_, known := a.runners.Load(pid)
+	return err == nil && known
 }
+
+// Ran tells the arena the pid of a runner that a test started by other means
+// than [Arena.Do]: the groups that it leaves are looked for.
+func (a *Arena) Ran(pid int) { a.runners.Store(pid, true) }
 
 // files notes what the ordinary user has in the places where programs leave
 // things.

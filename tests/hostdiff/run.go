@@ -76,6 +76,7 @@ func (a *Arena) Do(t *testing.T, cmd *exec.Cmd) Run {
 		w.Close()
 		t.Fatal(err)
 	}
+	a.Ran(cmd.Process.Pid)
 	w.Close()
 	text, _ := io.ReadAll(r)
 	err = cmd.Wait()
