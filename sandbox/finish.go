@@ -33,6 +33,7 @@ func (c *Cmd) Wait() (*Result, error) {
 	if r.input != nil {
 		// Its goroutine may still sit in a reader of the caller's.
 		err = errors.Join(err, r.input.stop())
+		r.inputFailed()
 	}
 	var failure *Error
 	if err != nil {
@@ -40,6 +41,18 @@ func (c *Cmd) Wait() (*Result, error) {
 		r.force()
 	}
 	return r.finish(failure)
+}
+
+// inputFailed notes that the job did not get all of its input. A reader that is
+// still asked has not failed.
+func (r *run) inputFailed() {
+	select {
+	case <-r.input.ended:
+		if err := r.input.failed; err != nil {
+			r.notes = append(r.notes, "stdin ended early for the job: "+err.Error())
+		}
+	default:
+	}
 }
 
 // finish collects the evidence, undoes what the run made, and decides.

@@ -28,7 +28,8 @@ type stream struct {
 	lock    *sync.Mutex // shared when both streams go to one writer
 	bytes   atomic.Int64
 	cut     atomic.Bool // something was not passed on
-	failed  atomic.Pointer[error]
+	failed  atomic.Pointer[error] // of the caller's writer
+	broken  atomic.Pointer[error] // of our read; the job met a closed pipe
 	writer  atomic.Int32
 	running bool
 	done    chan struct{} // closed at the end of file
@@ -113,6 +114,10 @@ func (s *stream) pump() {
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
+		if err != nil {
+			err = os.NewSyscallError("read", err)
+			s.broken.Store(&err)
+		}
 		if n <= 0 {
 			return
 		}
@@ -158,6 +163,7 @@ type input struct {
 	quit    int // eventfd that ends the wait
 	started bool
 	stopped bool
+	failed  error // why it was not read to its end; read after ended
 	ended   chan struct{}
 }
 
@@ -256,6 +262,9 @@ func (in *input) pump() {
 			b = b[m:]
 		}
 		if err != nil {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) {
+				in.failed = err
+			}
 			return
 		}
 	}

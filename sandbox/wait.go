@@ -24,6 +24,11 @@ func (r *run) supervise() error {
 	}
 	for {
 		r.clock()
+		for _, s := range r.streams {
+			if err := s.broken.Load(); err != nil {
+				return *err
+			}
+		}
 		if r.over() && r.streamsDone() {
 			return nil
 		}

@@ -261,6 +261,8 @@ func answer(h *spawnHead, p *head, pid uintptr, errno syscall.Errno) {
 	if p != nil {
 		syscall.RawSyscall6(unix.SYS_MUNMAP, h.place[0], h.place[1], 0, 0, 0, 0)
 	}
-	syscall.RawSyscall6(unix.SYS_SENDMSG, uintptr(h.sock), uintptr(unsafe.Pointer(&h.msg)), unix.MSG_NOSIGNAL, 0, 0, 0)
+	if _, _, errno := syscall.RawSyscall6(unix.SYS_SENDMSG, uintptr(h.sock), uintptr(unsafe.Pointer(&h.msg)), unix.MSG_NOSIGNAL, 0, 0, 0); errno != 0 {
+		exit(1) // the caller would wait for ever; so it meets an end of file
+	}
 	closeReceived(h.sock)
 }
