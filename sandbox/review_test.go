@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"runtime"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -261,6 +263,23 @@ func process(t *testing.T, want string) (pid int) {
 		return false
 	}, 10*time.Second, time.Millisecond)
 	return pid
+}
+
+// TestStdinThatFails: an input that ends with an error is not taken for a whole
+// one.
+func TestStdinThatFails(t *testing.T) {
+	for _, tt := range []struct {
+		ends  error
+		noted bool
+	}{{io.EOF, false}, {errors.New("the disk is gone"), true}} {
+		c := sandbox.Command("cat")
+		c.CWD = sandbox.CWDNone
+		c.Stdin = io.MultiReader(strings.NewReader("half"), iotest.ErrReader(tt.ends))
+		out, res, err := c.Output(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, "half", string(out))
+		assert.Equal(t, tt.noted, strings.Contains(strings.Join(res.Notes, "\n"), "stdin ended early for the job: the disk is gone"), res.Notes)
+	}
 }
 
 // TestStdinStaysAsItIs: a pipe of the caller's is not made a blocking one, on
