@@ -15,8 +15,12 @@ func (r *run) discard() error {
 	if r.exit != nil && r.cmd != nil && r.cmd.LeaveInit && r.group == nil {
 		return errors.Join(r.proc.PidFd.Close(), r.proc.Release())
 	}
-	_ = unix.PidfdSendSignal(int(r.proc.PidFd.Fd()), unix.SIGKILL, nil, 0)
-	err := r.reapInit()
+	err := unix.PidfdSendSignal(int(r.proc.PidFd.Fd()), unix.SIGKILL, nil, 0)
+	if err != nil && !errors.Is(err, unix.ESRCH) {
+		err = os.NewSyscallError("pidfd_send_signal", err) // not waited for: it ends when our end of its socket does
+	} else {
+		err = r.reapInit()
+	}
 	return errors.Join(err, r.proc.PidFd.Close(), r.proc.Release())
 }
 
