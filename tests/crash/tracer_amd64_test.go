@@ -333,8 +333,10 @@ func (t *tracer) call(tid int, x *tracee) {
 	_ = t.report.Encode(t.trace.Hit)
 	if t.order.Errno != 0 {
 		x.answer = t.order.Errno
-		regs.Orig_rax = ^uint64(0)
-		_ = unix.PtraceSetRegs(tid, &regs)
+		if regs.Orig_rax != unix.SYS_CLOSE { // close(2): whatever it answers, the descriptor is closed
+			regs.Orig_rax = ^uint64(0)
+			_ = unix.PtraceSetRegs(tid, &regs)
+		}
 		return
 	}
 	for pid, role := range t.roles {
