@@ -27,7 +27,7 @@ type stream struct {
 	to      io.Writer
 	lock    *sync.Mutex // shared when both streams go to one writer
 	bytes   atomic.Int64
-	cut     atomic.Bool // something was not passed on
+	cut     atomic.Bool           // something was not passed on
 	failed  atomic.Pointer[error] // of the caller's writer
 	broken  atomic.Pointer[error] // of our read; the job met a closed pipe
 	writer  atomic.Int32
