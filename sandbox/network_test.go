@@ -58,7 +58,7 @@ func marking(t *testing.T, n *fakeNetwork) (c *Cmd, mark string) {
 // The job is not even forked before its network is in force. Init waits for
 // that at once, or makes the root meanwhile.
 func TestNetworkComesFirst(t *testing.T) {
-	lane.Require(t, "userns", "proc")
+	lane.Require(t, "userns", "proc", "netfilter")
 	for name, usesInit := range map[string]bool{"meanwhile": false, "at once": true} {
 		t.Run(name, func(t *testing.T) {
 			var configured time.Duration
@@ -91,7 +91,7 @@ func TestNetworkComesFirst(t *testing.T) {
 // A network that cannot be had is the end of the launch, and one that can be
 // had is given back when the launch fails for another reason.
 func TestNetworkFails(t *testing.T) {
-	lane.Require(t, "userns", "proc")
+	lane.Require(t, "userns", "proc", "netfilter")
 	for name, usesInit := range map[string]bool{"meanwhile": false, "at once": true} {
 		t.Run(name, func(t *testing.T) {
 			n := &fakeNetwork{usesInit: usesInit, attach: func() error { return errors.New("no such cable") }}
@@ -113,7 +113,7 @@ func TestNetworkFails(t *testing.T) {
 
 // A launch that is canceled while the network hangs is canceled, not failed.
 func TestNetworkCanceled(t *testing.T) {
-	lane.Require(t, "userns", "proc")
+	lane.Require(t, "userns", "proc", "netfilter")
 	for name, usesInit := range map[string]bool{"meanwhile": false, "at once": true} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())

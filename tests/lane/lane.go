@@ -105,6 +105,7 @@ func probes() map[string]func() Answer {
 		"tmpfs-upper":  probeTmpfsUpper,   // tmpfs has user xattrs, so it can be an upper (Linux 6.6)
 		"tun":          probeOpen("/dev/net/tun"),
 		"fuse":         probeOpen("/dev/fuse"),
+		"netfilter":    probeNetfilter, // nfnetlink, which the rules of a network need
 		"landlock":     probeLandlock,
 		"yama":         probeOpen("/proc/sys/kernel/yama/ptrace_scope"),
 		"apparmor":     probeAppArmor,

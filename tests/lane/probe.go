@@ -72,6 +72,18 @@ func probeLandlock() Answer {
 	return yes()
 }
 
+func probeNetfilter() Answer {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	if errors.Is(err, unix.EPROTONOSUPPORT) {
+		return no("socket NETLINK_NETFILTER: %v", err)
+	}
+	if err != nil {
+		return failed(os.NewSyscallError("socket", err))
+	}
+	unix.Close(fd)
+	return yes()
+}
+
 func probeAppArmor() Answer {
 	b, err := os.ReadFile("/sys/module/apparmor/parameters/enabled")
 	if err == nil && strings.TrimSpace(string(b)) != "Y" {
