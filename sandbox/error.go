@@ -152,7 +152,7 @@ func stepErrorOn(h host, p *prog.Program, f prog.Failure) *Error {
 		if t, ok := stringArg(p, s.Args[2]); ok {
 			e.Op += " " + t
 		}
-	case s.Name == "execve" && f.InJob && f.Index > 0 && p.Job[f.Index-1].Name == "execve":
+	case s.Name == "execve" && f.InJob && stepBefore(p, f).Name == "execve":
 		// The last of several candidates: all of PATH was searched.
 		e.Path = e.Path[strings.LastIndexByte(e.Path, '/')+1:]
 	case !strings.Contains(e.Path, "/") && e.Path != "":
@@ -160,6 +160,12 @@ func stepErrorOn(h host, p *prog.Program, f prog.Failure) *Error {
 	}
 	e.Hint = hint(e, h)
 	return e
+}
+
+func stepBefore(p *prog.Program, f prog.Failure) prog.Step {
+	f.Index--
+	s, _ := p.Step(f)
+	return s
 }
 
 // stepObject is what a step is about: its first argument that is a path, else

@@ -55,6 +55,7 @@ func (r *run) awaitReady() error {
 			}
 		}
 	}
+	r.plan.Program = r.plan.Program.Forget()
 	return nil
 }
 

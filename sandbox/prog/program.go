@@ -3,6 +3,7 @@ package prog
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -18,6 +19,7 @@ type Program struct {
 	Room      int // bytes kept free for Process.Give
 
 	names []string // of the slots from slotFirstFree on
+	past  [2]int   // so many steps of Init and of Job were forgotten
 }
 
 // Slot reserves a slot under a name, which the plan prints.
@@ -44,14 +46,32 @@ func add(list []Step, stage Stage, steps []Step) []Step {
 
 // Step returns the step a [Failure] names, or false if there is none.
 func (p *Program) Step(f Failure) (Step, bool) {
-	list := p.Init
+	list, i := p.Init, f.Index-p.past[0]
 	if f.InJob {
-		list = p.Job
+		list, i = p.Job, f.Index-p.past[1]
 	}
-	if f.Index < 0 || f.Index >= len(list) {
+	if i < 0 || i >= len(list) {
 		return Step{}, false
 	}
-	return list[f.Index], true
+	return list[i], true
+}
+
+// Forget returns the program without the steps that can no longer fail when
+// init has sent its Ready message and the job waits for late steps: nine of ten,
+// and with them most of the memory of a sandbox that waits. What is left keeps
+// its numbers, for [Program.Step] and [Process.Give].
+func (p *Program) Forget() *Program {
+	q := *p
+	q.Init, q.past[0] = since(p.Init, opSendFds, p.past[0])
+	q.Job, q.past[1] = since(p.Job, opAwait, p.past[1])
+	return &q
+}
+
+// since returns the steps from the first of that kind on, and how many are
+// gone; without one it returns them all.
+func since(list []Step, nr uintptr, past int) ([]Step, int) {
+	i := max(0, slices.IndexFunc(list, func(s Step) bool { return s.nr == nr }))
+	return slices.Clone(list[i:]), past + i
 }
 
 var fixedNames = [slotFirstFree]string{"status", "ctl", "signals", "gate", "main", "init-group", "job-group"}
