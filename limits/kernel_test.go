@@ -207,6 +207,39 @@ func TestKernelCPULimit(t *testing.T) {
 	assert.Positive(t, u.CPU.Throttled.Value)
 }
 
+// What goes past the page cache waits.
+func TestKernelDiskRates(t *testing.T) {
+	s := realSubtree(t, "io")
+	devices, err := BlockDevices()
+	require.NoError(t, err)
+	if len(devices) == 0 {
+		t.Skip("this lane has no block device")
+	}
+	file := filepath.Join(lane.Scratch(t), "f") // on a disk, in the lanes
+	const size, rate = 4 * MiB, 2 * MiB
+	moved := func(id string, l GroupLimits, args ...string) (IOUsage, time.Duration) {
+		l.IODevices = devices
+		g := realGroupNamed(t, s, id, l)
+		begun := Now()
+		out, err := into(exec.Command("/bin/dd", append(args, "bs=256k", "count=16")...), g.JobFD()).CombinedOutput()
+		require.NoError(t, err, string(out))
+		took := Now() - begun
+		u, err := g.Usage()
+		require.NoError(t, err)
+		return u.IO, took
+	}
+	write, read := []string{"if=/dev/zero", "of=" + file, "oflag=direct"}, []string{"if=" + file, "of=/dev/null", "iflag=direct"}
+	wrote, freeWrite := moved("free-write", GroupLimits{}, write...)
+	has, freeRead := moved("free-read", GroupLimits{}, read...)
+	assert.GreaterOrEqual(t, wrote.WriteBytes.Value, size)
+	assert.GreaterOrEqual(t, has.ReadBytes.Value, size)
+	// What has begun when the rate is used up is let through.
+	_, held := moved("write", GroupLimits{IOWrite: rate}, write...)
+	assert.Greater(t, held, max(1400*time.Millisecond, 2*freeWrite), "4 MiB at 2 MiB a second; control: without a limit")
+	_, held = moved("read", GroupLimits{IORead: rate}, read...)
+	assert.Greater(t, held, max(1400*time.Millisecond, 2*freeRead))
+}
+
 func TestKernelCPUTimeOfDaemons(t *testing.T) {
 	s := realSubtree(t)
 	burnt := func(id, rounds string) time.Duration {

@@ -17,7 +17,6 @@ import (
 
 	"github.com/jailrun/jailrun/fs"
 	"github.com/jailrun/jailrun/limits"
-	"github.com/jailrun/jailrun/sandbox/plain"
 	"github.com/jailrun/jailrun/sandbox/prog"
 )
 
@@ -205,30 +204,6 @@ func TestReport(t *testing.T) {
 	}, r)
 	assert.Empty(t, (&Error{Stage: "x"}).report(false).Errno)
 	assert.Equal(t, "4000", (&Error{Stage: "x", Errno: 4000}).report(false).Errno)
-}
-
-func TestPrintable(t *testing.T) {
-	for in, want := range map[string]string{
-		"":                                 "",
-		"plain /usr/bin":                   "plain /usr/bin",
-		"ünïcödé 漢字 …":                     "ünïcödé 漢字 …",
-		"a\tb\r\n":                         `a\tb\r\n`,
-		"\x1b]0;title\a":                   `\x1b]0;title\a`,
-		"\u009b31m":                        `\u009b31m`, // a C1 control sequence introducer
-		"a\u202egpj.exe":                   `a\u202egpj.exe`,
-		"\u2066\u200b\ufeff":               `\u2066\u200b\ufeff`,
-		"\xff\xc3(":                        `\xff\xc3(`,
-		"\\n stays":                        `\n stays`,
-		"\ufffd":                           "\ufffd",
-		"no\u00a0break":                    `no\u00a0break`,
-		strings.Repeat("x", 1024):          strings.Repeat("x", 1024),
-		strings.Repeat("x", 1025):          strings.Repeat("x", 1021) + "…",
-		strings.Repeat("\x00", 1<<20):      strings.Repeat(`\x00`, 255) + "…",
-		strings.Repeat("漢", 500):           strings.Repeat("漢", 340) + "…",
-		"\U000e0041 tag, \U0001f4a9 emoji": `\U000e0041 tag, 💩 emoji`,
-	} {
-		assert.Equal(t, want, plain.Printable(in), "%.40q", in)
-	}
 }
 
 func FuzzErrorText(f *testing.F) {

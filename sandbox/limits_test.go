@@ -7,9 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/jailrun/jailrun/limits"
 	"github.com/jailrun/jailrun/sandbox"
-	"github.com/jailrun/jailrun/tests/lane"
 )
 
 func TestCPUTime(t *testing.T) {
@@ -103,36 +101,4 @@ func TestDisk(t *testing.T) {
 	assert.Equal(t, sandbox.Exited, res.Verdict)
 	assert.Contains(t, out, "full\nfull\nfull\nfull\nfull\n")
 	assert.NotContains(t, out, "300")
-}
-
-// The kernel holds the rates of a disk: what goes past the page cache waits.
-func TestDiskRates(t *testing.T) {
-	lane.Require(t, "cgroup-io")
-	dir := lane.Scratch(t) // on a disk, in the lanes
-	if devices, err := limits.BlockDevices(); err != nil || len(devices) == 0 {
-		t.Skipf("no block device: %v", err)
-	}
-	const size, rate = 4 * limits.MiB, 2 * limits.MiB
-	moved := func(script string, l sandbox.Limits) *sandbox.Result {
-		res, _, errs := shell(t, script, func(c *sandbox.Cmd) {
-			c.Limits, c.Evacuate = l, true
-			c.Binds = []sandbox.Bind{{Source: dir, Target: "/disk", Writable: true}}
-		})
-		require.Equal(t, sandbox.Exited, res.Verdict, errs)
-		require.Equal(t, 0, *res.ExitCode, errs)
-		require.NotNil(t, res.IO, "the group counts")
-		return res
-	}
-	const write, read = "dd if=/dev/zero of=/disk/f bs=256k count=16 oflag=direct", "dd if=/disk/f of=/dev/null bs=256k iflag=direct"
-	free := moved(write+" && "+read, sandbox.Limits{IORead: limits.GiB, IOWrite: limits.GiB}) // a run with the controller
-	assert.GreaterOrEqual(t, *free.IO.Write, int64(size))
-	assert.GreaterOrEqual(t, *free.IO.Read, int64(size))
-	for script, l := range map[string]sandbox.Limits{write: {IOWrite: rate}, read: {IORead: rate}} {
-		held := moved(script, l)
-		// What has begun when the rate is used up is let through.
-		assert.Greater(t, held.Wall, 1400*time.Millisecond, "%s: 4 MiB at 2 MiB a second", script)
-		assert.Greater(t, held.Wall, 2*free.Wall, "control: both ways without the limits")
-		assert.Equal(t, "cgroup io.max", held.Limits[0].Mechanism)
-		assert.Equal(t, "kernel", held.Limits[0].EnforcedBy)
-	}
 }

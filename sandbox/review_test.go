@@ -1,8 +1,10 @@
 package sandbox_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"runtime"
@@ -166,30 +168,54 @@ func TestSignalAnyTime(t *testing.T) {
 // TestSuspendedShare: a job that is held to a share stands still all the same
 // while it is suspended, and is not taken for one that resists.
 func TestSuspendedShare(t *testing.T) {
-	c := sandbox.Command("sh", "-c", "echo up; while :; do : suspended share; done")
-	c.CWD = sandbox.CWDNone
-	c.Limits.CPU, c.Limits.Wall = 300, 2*time.Second
-	up := make(chan struct{})
-	c.Stdout = writerFunc(func(p []byte) (int, error) { close(up); return len(p), nil })
-	require.NoError(t, c.Start(t.Context()))
-	go func() {
-		<-up
-		stat := "/proc/" + strconv.Itoa(process(t, "sh\x00-c\x00"+c.Args[2]+"\x00")) + "/stat" //nolint:testifylint // a failure here ends the run by its wall limit
-		// While its share holds it, which is most of the time. By a group that
-		// does not show.
-		for until := time.Now().Add(300 * time.Millisecond); time.Now().Before(until); {
-			if text, _ := os.ReadFile(stat); strings.Contains(string(text), ") T ") {
-				break
+	burnsWhile := func(suspended bool) time.Duration {
+		c := sandbox.Command("sh", "-c", fmt.Sprintf("echo up; while :; do : suspended share %t; done", suspended))
+		c.CWD = sandbox.CWDNone
+		c.Limits.CPU = 300
+		up := make(chan struct{})
+		c.Stdout = writerFunc(func(p []byte) (int, error) { close(up); return len(p), nil })
+		require.NoError(t, c.Start(t.Context()))
+		var burnt time.Duration
+		var watcher sync.WaitGroup
+		watcher.Go(func() {
+			defer func() { _ = c.Signal(unix.SIGKILL) }()
+			<-up
+			pid := process(t, "sh\x00-c\x00"+c.Args[2]+"\x00") //nolint:testifylint // a failure here ends the job
+			// While its share holds it, which is most of the time. By a group that
+			// does not show.
+			for until := time.Now().Add(300 * time.Millisecond); time.Now().Before(until); {
+				if text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); strings.Contains(string(text), ") T ") {
+					break
+				}
 			}
-		}
-		_ = c.Suspend(true)
-	}()
-	res, err := c.Wait()
-	require.NoError(t, err)
-	assert.Equal(t, sandbox.WallTime, res.Verdict, res.Cause)
-	held := res.CPU.Total
-	res, _, _ = shell(t, c.Args[2], func(c *sandbox.Cmd) { c.Limits.CPU, c.Limits.Wall = 300, 2*time.Second })
-	assert.Less(t, held, res.CPU.Total*3/4, "the control, which nothing suspended; 0.6 s on a quiet host")
+			if suspended {
+				_ = c.Suspend(true)
+			}
+			time.Sleep(200 * time.Millisecond) // a stop takes a moment to arrive
+			before := cpuTime(pid)
+			time.Sleep(time.Second)
+			burnt = cpuTime(pid) - before
+		})
+		res, err := c.Wait()
+		watcher.Wait()
+		require.NoError(t, err)
+		assert.Equal(t, sandbox.Signaled, res.Verdict, res.Cause)
+		return burnt
+	}
+	assert.LessOrEqual(t, burnsWhile(true), 10*time.Millisecond)
+	assert.Greater(t, burnsWhile(false), 50*time.Millisecond, "control: nothing suspended it; 300 ms on a quiet host")
+}
+
+// cpuTime is what a process has used, in ticks of 10 ms.
+func cpuTime(pid int) time.Duration {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
 // TestLingering: a process that cannot be reaped, here because a debugger holds

@@ -14,7 +14,7 @@ import (
 // lacks says for each lane which features it does not have; all others it has.
 func lacks() map[string][]string {
 	return map[string][]string{
-		"uml":  {"asan", "proc-syscall", "landlock", "apparmor", "psi", "smp", "cpuset", "swap", "userbus", "tmpfs-upper"},
+		"uml":  {"asan", "netfilter", "proc-syscall", "landlock", "apparmor", "psi", "smp", "cpuset", "swap", "userbus", "tmpfs-upper"},
 		"qemu": {"swap", "userbus", "tmpfs-upper"},
 
 		"qemu-5.10": {"swap", "userbus", "tmpfs-upper", "cgroup.kill", "landlock", "nproc", "overlay"},
@@ -22,7 +22,7 @@ func lacks() map[string][]string {
 		"qemu-6.12": {"swap", "userbus"},
 		"qemu-7.3":  {"swap", "userbus"},
 
-		"systemd": {"asan", "proc-syscall", "landlock", "apparmor", "psi", "smp", "cpuset", "swap", "tmpfs-upper", "cgroup-any", "cgroup2", "cgroup-cpu", "cgroup-io"},
+		"systemd": {"asan", "netfilter", "proc-syscall", "landlock", "apparmor", "psi", "smp", "cpuset", "swap", "tmpfs-upper", "cgroup-any", "cgroup2", "cgroup-cpu", "cgroup-io"},
 	}
 }
 
