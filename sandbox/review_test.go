@@ -180,7 +180,7 @@ func TestSuspendedShare(t *testing.T) {
 		watcher.Go(func() {
 			defer func() { _ = c.Signal(unix.SIGKILL) }()
 			<-up
-			pid := process(t, "sh\x00-c\x00"+c.Args[2]+"\x00") //nolint:testifylint // a failure here ends the job
+			pid := process(t, "sh\x00-c\x00"+c.Args[2]+"\x00")
 			// While its share holds it, which is most of the time. By a group that
 			// does not show.
 			for until := time.Now().Add(300 * time.Millisecond); time.Now().Before(until); {
