@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/jailrun/jailrun/sandbox"
+	"github.com/jailrun/jailrun/tests/lane"
 )
 
 func TestCPUTime(t *testing.T) {
@@ -69,6 +70,7 @@ func TestShare(t *testing.T) {
 
 // TestShareResisted is rows A100 and A101 of the attack table.
 func TestShareResisted(t *testing.T) {
+	lane.Require(t, "native") // half a second is what the watchdog has
 	for name, script := range map[string]string{
 		"continues itself":  "while :; do kill -CONT -1 2>/dev/null; done & while :; do kill -CONT -1; done",
 		"ignores SIGCHLD":   "trap '' CHLD; while :; do sh -c 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done'; done",

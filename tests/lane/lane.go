@@ -113,6 +113,7 @@ func probes() map[string]func() Answer {
 		"asan":         probeASan,                       // room for the shadow memory of AddressSanitizer
 		"proc-syscall": probeRead("/proc/self/syscall"), // the call in which a process waits
 		"psi":          probeRead("/proc/pressure/cpu"), // pressure stall information
+		"native":       probeNative,                     // a processor, not an emulation of one
 		"smp":          probeSMP,                        // two CPUs
 		"swap":         probeSwap,
 		"cgroup-any":   probeGroup(),                 // some writable cgroup v2 group, whatever its controllers

@@ -15,12 +15,12 @@ import (
 func lacks() map[string][]string {
 	return map[string][]string{
 		"uml":  {"asan", "netfilter", "proc-syscall", "landlock", "apparmor", "psi", "smp", "cpuset", "swap", "userbus", "tmpfs-upper"},
-		"qemu": {"swap", "userbus", "tmpfs-upper"},
+		"qemu": {"native", "swap", "userbus", "tmpfs-upper"},
 
-		"qemu-5.10": {"swap", "userbus", "tmpfs-upper", "cgroup.kill", "landlock", "nproc", "overlay"},
-		"qemu-6.1":  {"swap", "userbus", "tmpfs-upper"},
-		"qemu-6.12": {"swap", "userbus"},
-		"qemu-7.3":  {"swap", "userbus"},
+		"qemu-5.10": {"native", "swap", "userbus", "tmpfs-upper", "cgroup.kill", "landlock", "nproc", "overlay"},
+		"qemu-6.1":  {"native", "swap", "userbus", "tmpfs-upper"},
+		"qemu-6.12": {"native", "swap", "userbus"},
+		"qemu-7.3":  {"native", "swap", "userbus"},
 
 		"systemd": {"asan", "netfilter", "proc-syscall", "landlock", "apparmor", "psi", "smp", "cpuset", "swap", "tmpfs-upper", "cgroup-any", "cgroup2", "cgroup-cpu", "cgroup-io"},
 	}

@@ -72,6 +72,16 @@ func probeLandlock() Answer {
 	return yes()
 }
 
+// probeNative is for tests of how soon something is done: QEMU's translator is
+// some ten times slower, and names itself.
+func probeNative() Answer {
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err == nil && bytes.Contains(text, []byte("TCG")) {
+		return no("the processor is emulated")
+	}
+	return verdict(err)
+}
+
 func probeNetfilter() Answer {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
 	if errors.Is(err, unix.EPROTONOSUPPORT) {
