@@ -35,7 +35,7 @@ func abuses() []abuse {
 	return []abuse{
 		{"A08", "kill everyone", "", "kill-all", sandbox.Exited, 5, nil},
 		{"A09", "subreaper with orphans", "--wall 60", "orphans 200", sandbox.Exited, 0, says("left 200\n")},
-		{"A54", "fork bomb", "--wall 2 --pids 40", "forks", sandbox.WallTime, 124, says("EAGAIN")},
+		{"A54", "fork bomb", "--wall 0.5 --pids 40", "forks", sandbox.WallTime, 124, says("EAGAIN")},
 		{"A54", "thread bomb", "--wall 0.5 --pids 40", "threads", "", -2, nil}, // Go gives up when it gets no thread
 		{"A55", "zombies", "--wall 60 --pids 30", "zombies", sandbox.Exited, 0, says("EAGAIN")},
 		{"A56", "anonymous memory", "--mem 64m --wall 60", "memory anon", sandbox.MemoryLimit, 124, nil},

@@ -1,7 +1,6 @@
 package attack
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,17 +12,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forkBomb starts itself for ever, in new sessions, until refused, and then
-// goes on to try.
-func forkBomb(args []string) error {
+// forkBomb makes processes that make processes, each second one in a session of
+// its own, until refused, and then goes on to try. By bare system calls on one
+// processor: the runtime of Go gives up when it wants a thread and gets none.
+func forkBomb([]string) error {
+	runtime.GOMAXPROCS(1)
+	told := false
 	for n := 0; ; n++ {
-		cmd := self("forks", "1")
-		cmd.SysProcAttr = &unix.SysProcAttr{Setsid: n%2 == 0}
-		if err := cmd.Start(); err != nil {
-			if number(args) == 0 && errors.Is(err, unix.EAGAIN) {
-				fmt.Println("EAGAIN")
+		pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+		switch {
+		case errno == 0 && pid == 0:
+			told = true
+			if n%2 == 0 {
+				_, _, _ = unix.RawSyscall(unix.SYS_SETSID, 0, 0, 0)
 			}
-			runtime.Gosched()
+		case errno == unix.EAGAIN && !told:
+			told = true
+			_, _ = unix.Write(1, []byte("EAGAIN\n"))
 		}
 	}
 }
@@ -41,10 +46,14 @@ func threadBomb([]string) error {
 
 // zombies starts children that end and are never waited for.
 func zombies([]string) error {
+	runtime.GOMAXPROCS(1) // as for forkBomb
 	for n := 0; ; n++ {
-		cmd := exec.Command("/proc/self/exe", "attack", "nothing")
-		if err := cmd.Start(); err != nil {
-			return say(n, outcome(err))
+		pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+		if errno != 0 {
+			return say(n, outcome(errno))
+		}
+		for pid == 0 {
+			_, _, _ = unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
 		}
 	}
 }
