@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -49,7 +50,13 @@ func startLive(t *testing.T, script string, flags ...string) *live {
 	// A process group with a parent in the session, as a shell makes it: in an
 	// orphaned one SIGTSTP has no effect.
 	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	require.NoError(t, l.cmd.Start())
+	// What our own caller ignores, as under nohup, is not to be ignored by
+	// jailrun: a signal that is caught here has its default action there.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGTSTP)
+	err = l.cmd.Start()
+	signal.Stop(caught)
+	require.NoError(t, err)
 	t.Cleanup(func() {
 		_ = l.cmd.Process.Kill()
 		_, _ = l.cmd.Process.Wait()
