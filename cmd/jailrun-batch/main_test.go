@@ -1,12 +1,8 @@
 package main
 
 import (
-	"errors"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -15,6 +11,8 @@ import (
 
 	"github.com/jailrun/jailrun/tests/lane"
 	"github.com/jailrun/jailrun/tests/rootless"
+
+	"github.com/jailrun/jailrun/tests/script"
 )
 
 // commands are the names under which this program is called.
@@ -54,7 +52,7 @@ func runScripts(t *testing.T, dir string) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exits,
+			"exits": script.Exits,
 		},
 	})
 }
@@ -70,41 +68,9 @@ func installed(t *testing.T) string {
 	bin := t.TempDir()
 	require.NoError(t, os.Chmod(bin, 0o755))
 	own := filepath.Join(bin, "jailrun-"+commands[0])
-	copySelf(t, own)
+	script.CopySelf(t, own)
 	for _, name := range commands[1:] {
 		require.NoError(t, os.Link(own, filepath.Join(bin, "jailrun-"+name)))
 	}
 	return bin
-}
-
-// exits CODE PROGRAM [ARG...] runs a program that has to end with that exit
-// code.
-func exits(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: exits CODE PROGRAM [ARG...]")
-	}
-	code := 0
-	var exit *exec.ExitError
-	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
-		code = exit.ExitCode()
-	} else {
-		ts.Check(err)
-	}
-	if strconv.Itoa(code) != args[0] {
-		ts.Fatalf("exit code %d, want %s", code, args[0])
-	}
-}
-
-// copySelf copies this binary. It is opened by its link in /proc: the go tool
-// builds below a directory that only root may enter.
-func copySelf(t *testing.T, to string) {
-	t.Helper()
-	self, err := os.Open("/proc/self/exe")
-	require.NoError(t, err)
-	defer self.Close()
-	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
-	require.NoError(t, err)
-	_, err = io.Copy(f, self)
-	require.NoError(t, err)
-	require.NoError(t, f.Close())
 }

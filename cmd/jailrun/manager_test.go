@@ -10,23 +10,25 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/jailrun/jailrun/tests/lane"
+
+	"github.com/jailrun/jailrun/tests/script"
 )
 
 // hungry wants 60 MB and says so when it has them.
 const hungry = `python3 -c 'a=bytearray(60*10**6); print("survived")'`
 
-// service runs a script in a service of the user's manager; JAILRUN in it is
+// service runs a shell script in a service of the user's manager; JAILRUN in it is
 // jailrun's path. The manager would expand a variable itself.
-func service(t *testing.T, script string, properties ...string) string {
+func service(t *testing.T, text string, properties ...string) string {
 	t.Helper()
 	bin := t.TempDir()
-	copySelf(t, filepath.Join(bin, "jailrun"))
+	script.CopySelf(t, filepath.Join(bin, "jailrun"))
 	args := []string{"--user", "--wait", "--pipe", "--quiet", "--setenv=GORACE=" + raceOptions}
-	script = strings.ReplaceAll(script, "JAILRUN", filepath.Join(bin, "jailrun"))
+	text = strings.ReplaceAll(text, "JAILRUN", filepath.Join(bin, "jailrun"))
 	for _, p := range properties {
 		args = append(args, "-p", p)
 	}
-	out, _ := exec.CommandContext(t.Context(), "systemd-run", append(args, "sh", "-c", script)...).CombinedOutput()
+	out, _ := exec.CommandContext(t.Context(), "systemd-run", append(args, "sh", "-c", text)...).CombinedOutput()
 	t.Logf("%s", out)
 	return string(out)
 }
@@ -59,7 +61,7 @@ func TestManagerMakesAScope(t *testing.T) {
 		t.Skip("this process has a delegated group and needs no scope")
 	}
 	bin := t.TempDir()
-	copySelf(t, filepath.Join(bin, "jailrun"))
+	script.CopySelf(t, filepath.Join(bin, "jailrun"))
 	run := func(args ...string) string {
 		cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "jailrun"), args...)
 		cmd.Dir = "/"

@@ -20,6 +20,8 @@ import (
 
 	"github.com/jailrun/jailrun/sandbox"
 	"github.com/jailrun/jailrun/tests/lane"
+
+	"github.com/jailrun/jailrun/tests/script"
 )
 
 // A live is a jailrun whose job has said a line.
@@ -32,15 +34,15 @@ type live struct {
 }
 
 // startLive starts jailrun on a shell script and waits for its first line.
-func startLive(t *testing.T, script string, flags ...string) *live {
+func startLive(t *testing.T, text string, flags ...string) *live {
 	t.Helper()
 	lane.Require(t, "unprivileged", "userns", "proc")
 	dir := t.TempDir()
 	self := filepath.Join(dir, "jailrun")
-	copySelf(t, self)
+	script.CopySelf(t, self)
 	l := &live{result: filepath.Join(dir, "r.json")}
 	args := append([]string{"--cwd", "none", "--result", l.result}, flags...)
-	l.cmd = exec.Command(self, append(args, "--", "sh", "-c", script)...)
+	l.cmd = exec.Command(self, append(args, "--", "sh", "-c", text)...)
 	l.cmd.Env = append(os.Environ(), "GORACE="+raceOptions)
 	out, err := l.cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -130,7 +132,7 @@ func TestOutputFails(t *testing.T) {
 	require.NoError(t, err)
 	defer full.Close()
 	dir := t.TempDir()
-	copySelf(t, filepath.Join(dir, "jailrun"))
+	script.CopySelf(t, filepath.Join(dir, "jailrun"))
 	var said strings.Builder
 	cmd := exec.Command(filepath.Join(dir, "jailrun"), "--cwd", "none", "--", "sh", "-c", "while :; do echo more; done")
 	cmd.Stdout, cmd.Stderr = full, &said
@@ -155,7 +157,7 @@ func TestASecondSignalKills(t *testing.T) {
 func TestIgnoredSignalsStayIgnored(t *testing.T) {
 	lane.Require(t, "unprivileged", "userns", "proc")
 	dir := t.TempDir()
-	copySelf(t, filepath.Join(dir, "jailrun"))
+	script.CopySelf(t, filepath.Join(dir, "jailrun"))
 	// As nohup does; the shell sends the signal to jailrun once the job runs.
 	out, err := exec.Command("sh", "-c", `trap "" HUP
 		mkfifo `+dir+`/f
