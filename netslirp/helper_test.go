@@ -8,13 +8,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/jailrun/jailrun/tests/program"
 )
 
 // fake writes a helper that does what the script says.
 func fake(t *testing.T, script string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "slirp4netns")
-	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755))
+	program.Write(t, path, []byte("#!/bin/sh\n"+script+"\n"))
 	return path
 }
 

@@ -17,6 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/sandbox"
+
+	"github.com/jailrun/jailrun/tests/program"
 )
 
 // jobs are what the test binary does when it is the job itself, or a runner.
@@ -67,10 +69,8 @@ func asJob(helper string, args ...string) *sandbox.Cmd {
 // copyHelper copies the test binary: its own directory is closed to the job.
 func copyHelper(t testing.TB) string {
 	t.Helper()
-	exe, err := os.ReadFile("/proc/self/exe")
-	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "helper")
-	require.NoError(t, os.WriteFile(path, exe, 0o755))
+	program.CopySelf(t, path)
 	return path
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/jailrun/jailrun/tests/rootless"
 
 	"github.com/jailrun/jailrun/tests/script"
+
+	"github.com/jailrun/jailrun/tests/program"
 )
 
 // commands are the names under which this program is called.
@@ -68,7 +70,7 @@ func installed(t *testing.T) string {
 	bin := t.TempDir()
 	require.NoError(t, os.Chmod(bin, 0o755))
 	own := filepath.Join(bin, "jailrun-"+commands[0])
-	script.CopySelf(t, own)
+	program.CopySelf(t, own)
 	for _, name := range commands[1:] {
 		require.NoError(t, os.Link(own, filepath.Join(bin, "jailrun-"+name)))
 	}

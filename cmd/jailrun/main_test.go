@@ -13,6 +13,8 @@ import (
 	"github.com/jailrun/jailrun/tests/rootless"
 
 	"github.com/jailrun/jailrun/tests/script"
+
+	"github.com/jailrun/jailrun/tests/program"
 )
 
 // raceOptions keep a jailrun with the race detector from sleeping for a second
@@ -53,7 +55,7 @@ func runScripts(t *testing.T, dir string) {
 	require.NotZero(t, os.Geteuid(), "rootless behaviour is not tested as root")
 	bin := t.TempDir()
 	require.NoError(t, os.Chmod(bin, 0o755))
-	script.CopySelf(t, filepath.Join(bin, "jailrun"))
+	program.CopySelf(t, filepath.Join(bin, "jailrun"))
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", dir),
 		RequireExplicitExec: true,

@@ -11,7 +11,7 @@ import (
 
 	"github.com/jailrun/jailrun/tests/lane"
 
-	"github.com/jailrun/jailrun/tests/script"
+	"github.com/jailrun/jailrun/tests/program"
 )
 
 // hungry wants 60 MB and says so when it has them.
@@ -22,7 +22,7 @@ const hungry = `python3 -c 'a=bytearray(60*10**6); print("survived")'`
 func service(t *testing.T, text string, properties ...string) string {
 	t.Helper()
 	bin := t.TempDir()
-	script.CopySelf(t, filepath.Join(bin, "jailrun"))
+	program.CopySelf(t, filepath.Join(bin, "jailrun"))
 	args := []string{"--user", "--wait", "--pipe", "--quiet", "--setenv=GORACE=" + raceOptions}
 	text = strings.ReplaceAll(text, "JAILRUN", filepath.Join(bin, "jailrun"))
 	for _, p := range properties {
@@ -61,7 +61,7 @@ func TestManagerMakesAScope(t *testing.T) {
 		t.Skip("this process has a delegated group and needs no scope")
 	}
 	bin := t.TempDir()
-	script.CopySelf(t, filepath.Join(bin, "jailrun"))
+	program.CopySelf(t, filepath.Join(bin, "jailrun"))
 	run := func(args ...string) string {
 		cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "jailrun"), args...)
 		cmd.Dir = "/"

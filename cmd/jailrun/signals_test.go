@@ -21,7 +21,7 @@ import (
 	"github.com/jailrun/jailrun/sandbox"
 	"github.com/jailrun/jailrun/tests/lane"
 
-	"github.com/jailrun/jailrun/tests/script"
+	"github.com/jailrun/jailrun/tests/program"
 )
 
 // A live is a jailrun whose job has said a line.
@@ -39,7 +39,7 @@ func startLive(t *testing.T, text string, flags ...string) *live {
 	lane.Require(t, "unprivileged", "userns", "proc")
 	dir := t.TempDir()
 	self := filepath.Join(dir, "jailrun")
-	script.CopySelf(t, self)
+	program.CopySelf(t, self)
 	l := &live{result: filepath.Join(dir, "r.json")}
 	args := append([]string{"--cwd", "none", "--result", l.result}, flags...)
 	l.cmd = exec.Command(self, append(args, "--", "sh", "-c", text)...)
@@ -132,7 +132,7 @@ func TestOutputFails(t *testing.T) {
 	require.NoError(t, err)
 	defer full.Close()
 	dir := t.TempDir()
-	script.CopySelf(t, filepath.Join(dir, "jailrun"))
+	program.CopySelf(t, filepath.Join(dir, "jailrun"))
 	var said strings.Builder
 	cmd := exec.Command(filepath.Join(dir, "jailrun"), "--cwd", "none", "--", "sh", "-c", "while :; do echo more; done")
 	cmd.Stdout, cmd.Stderr = full, &said
@@ -157,7 +157,7 @@ func TestASecondSignalKills(t *testing.T) {
 func TestIgnoredSignalsStayIgnored(t *testing.T) {
 	lane.Require(t, "unprivileged", "userns", "proc")
 	dir := t.TempDir()
-	script.CopySelf(t, filepath.Join(dir, "jailrun"))
+	program.CopySelf(t, filepath.Join(dir, "jailrun"))
 	// As nohup does; the shell sends the signal to jailrun once the job runs.
 	out, err := exec.Command("sh", "-c", `trap "" HUP
 		mkfifo `+dir+`/f
