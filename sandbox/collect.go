@@ -10,8 +10,6 @@ import (
 
 	"github.com/jailrun/jailrun/fs/outfile"
 	"github.com/jailrun/jailrun/fs/transfer"
-
-	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 // A Change is one line of Spec.Diff.
@@ -99,7 +97,7 @@ func (r *run) collect() ([]Collected, error) {
 		left.Bytes -= c.Bytes
 		left.Entries = max(0, left.Entries-c.Files)
 		if err != nil {
-			c.Error = plain.Printable(err.Error())
+			c.Error = printable(err.Error())
 			if first == nil {
 				first = &FieldError{o.what, o.name, err}
 			}
@@ -136,7 +134,7 @@ func (r *run) write(o *output, reader *transfer.Reader, b transfer.Bounds) (Coll
 	}
 	c.Files, c.Bytes, c.Skipped = copied.Files, copied.Bytes, copied.Skipped.Count
 	for _, why := range copied.Skipped.First {
-		c.Why = append(c.Why, plain.Printable(why))
+		c.Why = append(c.Why, printable(why))
 	}
 	return c, err
 }

@@ -34,26 +34,26 @@ func (e *Error) Error() string {
 	if e.Stage == stageBug {
 		return stageBug + ": " + e.cause() + ", please report"
 	}
-	what := plain.Printable(e.Op)
+	what := printable(e.Op)
 	if e.Path != "" {
-		what = strings.TrimPrefix(what+" "+plain.Printable(e.Path), " ")
+		what = strings.TrimPrefix(what+" "+printable(e.Path), " ")
 	}
 	cause := e.cause()
 	switch {
 	case what == "" || e.Err != nil && strings.Contains(cause, what):
 		// The cause says it itself, often with more: the value refused.
-		return plain.Printable(e.Stage) + ": " + cause
+		return printable(e.Stage) + ": " + cause
 	case e.Errno != 0:
 		cause = e.Errno.Error()
 	}
-	return plain.Printable(e.Stage) + ": " + what + ": " + cause
+	return printable(e.Stage) + ": " + what + ": " + cause
 }
 
 // cause is the text of Err, else of Errno.
 func (e *Error) cause() string {
 	switch {
 	case e.Err != nil:
-		return plain.Printable(strings.ReplaceAll(e.Err.Error(), "\n", "; ")) // of errors.Join
+		return printable(strings.ReplaceAll(e.Err.Error(), "\n", "; ")) // of errors.Join
 	case e.Errno != 0:
 		return e.Errno.Error()
 	}
@@ -227,8 +227,8 @@ func stringArg(p *prog.Program, a prog.Arg) (text string, quoted bool) {
 // may have run.
 func (e *Error) report(jobStarted bool) *ErrorReport {
 	r := &ErrorReport{
-		Stage: plain.Printable(e.Stage), Op: plain.Printable(e.Op), Path: plain.Printable(e.Path),
-		Hint: plain.Printable(e.Hint), Text: e.Error(), JobStarted: jobStarted,
+		Stage: printable(e.Stage), Op: printable(e.Op), Path: printable(e.Path),
+		Hint: printable(e.Hint), Text: e.Error(), JobStarted: jobStarted,
 	}
 	if e.Errno != 0 {
 		if r.Errno = unix.ErrnoName(e.Errno); r.Errno == "" {
@@ -236,7 +236,11 @@ func (e *Error) report(jobStarted bool) *ErrorReport {
 		}
 	}
 	if s, ok := errors.AsType[*stepFailure](e.Err); ok {
-		r.Text += " (" + plain.Printable(s.where()) + ")"
+		r.Text += " (" + printable(s.where()) + ")"
 	}
 	return r
 }
+
+// printable makes text fit for a terminal, a log and JSON, whatever a job or a
+// caller put into a name.
+func printable(s string) string { return plain.Within(s, 1024) }

@@ -211,6 +211,9 @@ func FuzzErrorText(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
+		p := printable(s)
+		require.LessOrEqual(t, len(p), 1024)
+		require.Equal(t, p, printable(p))
 		text := (&Error{Stage: s, Op: s, Path: s, Err: errors.New(s)}).Error()
 		require.True(t, utf8.ValidString(text))
 		require.NotContains(t, text, "\n")

@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/fs"
-	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 // fallback decides, after a failed attempt, whether another one may go without
@@ -76,8 +75,8 @@ func (r *run) cwdFallback(b *build, e *Error) (again bool, err error) {
 }
 
 func (r *run) plainNote(b *build, source string, e *Error) {
-	r.event("root", "no overlay on "+plain.Printable(source)+"; trying a bind mount", 0)
-	r.notes = append(r.notes, plain.Printable(source)+" is shown by a read-only bind mount: its file system refuses an overlay ("+e.Errno.Error()+")")
+	r.event("root", "no overlay on "+printable(source)+"; trying a bind mount", 0)
+	r.notes = append(r.notes, printable(source)+" is shown by a read-only bind mount: its file system refuses an overlay ("+e.Errno.Error()+")")
 	b.plain = append(b.plain, source)
 }
 

@@ -11,7 +11,6 @@ import (
 	"github.com/jailrun/jailrun/fs/transfer"
 	"github.com/jailrun/jailrun/idmap"
 	"github.com/jailrun/jailrun/limits"
-	"github.com/jailrun/jailrun/sandbox/plain"
 	"github.com/jailrun/jailrun/userns"
 )
 
@@ -179,7 +178,7 @@ func hint(e *Error, h host) string {
 			return r.text
 		}
 		if text := r.fix(e); text != "" {
-			return plain.Printable(text)
+			return printable(text)
 		}
 	}
 	return ""

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/fs"
-	"github.com/jailrun/jailrun/sandbox/plain"
 	"github.com/jailrun/jailrun/sandbox/prog"
 )
 
@@ -81,7 +80,7 @@ func (e *Error) explainExecOn(h host, p *prog.Program, root *fs.Root, name, dir 
 		return
 	}
 	if text := x.hint(e.Errno); text != "" {
-		e.Hint = plain.Printable(text)
+		e.Hint = printable(text)
 	}
 }
 

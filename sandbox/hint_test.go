@@ -24,7 +24,6 @@ import (
 	"github.com/jailrun/jailrun/fs/transfer"
 	"github.com/jailrun/jailrun/idmap"
 	"github.com/jailrun/jailrun/limits"
-	"github.com/jailrun/jailrun/sandbox/plain"
 	"github.com/jailrun/jailrun/sandbox/prog"
 	"github.com/jailrun/jailrun/userns"
 )
@@ -226,7 +225,7 @@ func TestHintListing(t *testing.T) {
 		if r.fix != nil {
 			text = "(of the error itself)"
 		}
-		assert.Equal(t, plain.Printable(text), text)
+		assert.Equal(t, printable(text), text)
 		assert.False(t, strings.HasSuffix(text, "."), text)
 		assert.NotRegexp(t, `^[A-Z][a-z]+ing|^(Please|You|Try) `, text)
 		fmt.Fprintf(&b, "%s\n    %s\n", strings.Join(when, ", "), text)

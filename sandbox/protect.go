@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/jailrun/jailrun/fs"
-	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 // Where the caller will execute, or obey, what lies in a directory that the job
@@ -150,7 +149,7 @@ func (r *run) newGit() {
 	}
 	for _, dir := range r.plan.noGit {
 		if exists(filepath.Join(dir, ".git")) {
-			r.notes = append(r.notes, "the job has made "+plain.Printable(dir)+"/.git: look at its config and hooks before git runs there")
+			r.notes = append(r.notes, "the job has made "+printable(dir)+"/.git: look at its config and hooks before git runs there")
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/limits"
-	"github.com/jailrun/jailrun/sandbox/plain"
 )
 
 // decide says why the job ended. It is pure. The first rule that finds its
@@ -54,7 +53,7 @@ func decide(e evidence) (v Verdict, cause string, exitCode, signal *int, hint st
 		n := int(s)
 		signal = &n
 	}
-	return v, plain.Printable(cause), exitCode, signal, plain.Printable(e.hint(v))
+	return v, printable(cause), exitCode, signal, printable(e.hint(v))
 }
 
 // neverRan: the job's program did not run, or jailrun could not go on.

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/limits"
-	"github.com/jailrun/jailrun/sandbox/plain"
 	"github.com/jailrun/jailrun/sandbox/prog"
 )
 
@@ -305,8 +304,8 @@ func checkDecision(t *testing.T, e evidence) {
 		CPUShare, Syscall, Canceled, Killed, NotStarted, ErrorVerdict,
 	}, v)
 	require.NotEmpty(t, cause)
-	require.Equal(t, plain.Printable(cause), cause)
-	require.Equal(t, plain.Printable(hint), hint)
+	require.Equal(t, printable(cause), cause)
+	require.Equal(t, printable(hint), hint)
 	require.NotContains(t, cause+hint, "\n")
 	require.Equal(t, v == Exited, code != nil)
 	if signal != nil {

@@ -12,8 +12,10 @@ import (
 // job or a name put into it: escape sequences, other controls, marks of
 // direction and bytes that are no UTF-8 are escaped, and what is absurdly long
 // is cut. Backslashes stay, so that it may be applied twice.
-func Printable(s string) string {
-	const longest = 2048
+func Printable(s string) string { return Within(s, 2048) }
+
+// Within is Printable with another bound, in bytes.
+func Within(s string, longest int) string {
 	plain := len(s) <= longest
 	for i := 0; plain && i < len(s); i++ {
 		plain = s[i] >= ' ' && s[i] < 0x7f
