@@ -81,3 +81,22 @@ func (g *Group) memoryUsage(r *usageReader) (m MemoryUsage) {
 	m.OwnOOMs, m.LimitHits = local.get("oom"), local.get("max")
 	return m
 }
+
+// AnonAbove is the job's anonymous memory now. It is absent where all that the
+// job holds is no more than seen: the kernel adds up a group's statistics when
+// they are read, so one number is read first. Both are absent without the
+// memory controller. The error wraps [ErrGone] when the group was removed.
+func (g *Group) AnonAbove(seen Size) (anon, held Opt[Size], err error) {
+	n, err := g.job.number("memory.current")
+	if err != nil {
+		return anon, held, gone(err)
+	}
+	if held = sizeOf(n); held.Value <= seen {
+		return anon, held, nil
+	}
+	text, err := g.job.read("memory.stat")
+	if err != nil {
+		return anon, held, gone(err)
+	}
+	return sizeOf(keyed(text).get("anon")), held, nil
+}

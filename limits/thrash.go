@@ -5,6 +5,7 @@ import "golang.org/x/sys/unix"
 // A Squeeze is a look at a job that meets its memory limit.
 type Squeeze struct {
 	Hits     uint64 // how often the limit was met, so far
+	Anon     Opt[Size]
 	Held     Size   // memory that cannot be given back: anonymous, shared, of the kernel
 	Refaults uint64 // pages that were given back and had to be read again, so far
 }
@@ -57,7 +58,8 @@ func (w *SqueezeWatch) Look() (s Squeeze, err error) {
 		return s, gone(err)
 	}
 	stat := keyed(text)
-	s.Held = Size(stat.get("anon").Value + stat.get("shmem").Value)
+	s.Anon = sizeOf(stat.get("anon"))
+	s.Held = s.Anon.Value + Size(stat.get("shmem").Value)
 	if kernel := stat.get("kernel"); kernel.Known { // Linux 5.18
 		s.Held += Size(kernel.Value - min(kernel.Value, stat.get("slab_reclaimable").Value))
 	} else {

@@ -50,6 +50,22 @@ func TestMemory(t *testing.T) {
 	assert.Equal(t, sandbox.Exited, res.Verdict, "the control: %s", res.Cause)
 }
 
+// What a judge asks for is not the sum that the limit counts: a job that holds
+// 20 MiB of its own and 40 MiB of files.
+func TestAnonymousPeak(t *testing.T) {
+	res, _, _ := shell(t, "head -c 40m /dev/zero >/tmp/f; (head -c 20m /dev/zero; sleep 1) | tail >/dev/null", func(c *sandbox.Cmd) {
+		c.Limits.Memory, c.Limits.Disk = 128<<20, 512<<20
+	})
+	require.Equal(t, sandbox.Exited, res.Verdict, res.Cause)
+	if res.Tier != sandbox.TierCgroup {
+		assert.Nil(t, res.Memory.AnonPeak, "the watchdog cannot tell")
+		return
+	}
+	require.NotNil(t, res.Memory.AnonPeak)
+	assert.InDelta(t, 24<<20, *res.Memory.AnonPeak, 4<<20)
+	assert.LessOrEqual(t, *res.Memory.AnonPeak+(36<<20), *res.Memory.Peak)
+}
+
 func TestShare(t *testing.T) {
 	for name, script := range map[string]string{
 		"one":  "timeout 60 sh -c 'while :; do :; done'",

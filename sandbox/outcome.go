@@ -89,8 +89,11 @@ func (r *run) usage(res *Result, e *evidence) {
 		m.MaxRSS = &rss
 		res.ContextSwitches = &ContextUsage{Voluntary: r.exit.All.Nvcsw, Involuntary: r.exit.All.Nivcsw}
 	}
-	if r.watch != nil && m.Peak == nil {
-		m.Peak = r.watch.peak()
+	if r.watch != nil {
+		m.AnonPeak = number(r.watch.anon.peak)
+		if m.Peak == nil {
+			m.Peak = r.watch.peak()
+		}
 	}
 	if r.plan.limits.Memory > 0 {
 		m.Metric = memoryMetric(r.held.memory)

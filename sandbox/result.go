@@ -96,7 +96,10 @@ type CPUUsage struct {
 
 // MemoryUsage is in bytes, of the whole tree.
 type MemoryUsage struct {
-	Peak          *int64 `json:"peak,omitempty"`
+	Peak *int64 `json:"peak,omitempty"`
+	// AnonPeak is the most anonymous memory, page cache and files left out. No
+	// kernel counts it: it is looked for every 1 to 128 ms, sooner while the job
+	// grows, so there may have been more in between. Absent in the watchdog tier.
 	AnonPeak      *int64 `json:"anon_peak,omitempty"`
 	File          *int64 `json:"file,omitempty"`
 	Shmem         *int64 `json:"shmem,omitempty"`

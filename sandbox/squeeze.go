@@ -50,6 +50,7 @@ func (s *squeeze) met(w *watch) {
 	s.armed, s.bad = false, 0
 	now := limits.Now()
 	s.last, _ = s.watch.Look() // an error shows at the next look
+	w.anon.seen(s.last.Anon)   // it holds the most now
 	s.at, w.squeezeAt = now, now+squeezeStep
 	w.schedule()
 }

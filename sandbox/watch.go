@@ -25,10 +25,11 @@ type watch struct {
 	largest int           // process that held most of it when last sampled
 	oomBase limits.Opt[uint64]
 
-	cpuAt, memoryAt, shareAt, squeezeAt time.Duration
+	cpuAt, memoryAt, shareAt, squeezeAt, anonAt time.Duration
 
 	share   *share
 	squeeze *squeeze // nil where the kernel's own kill is all there is
+	anon    anonPeak
 }
 
 // newWatch returns nil if there is nothing to look at.
@@ -46,7 +47,10 @@ func newWatch(r *run) *watch {
 		w.share, w.shareAt = newShare(w, l.CPU), now
 	}
 	w.squeeze = newSqueeze(r)
-	if w.cpuAt == 0 && w.memoryAt == 0 && w.share == nil && w.squeeze == nil {
+	if r.group != nil && r.held.memory {
+		w.anonAt = now + anonFirst
+	}
+	if w.cpuAt == 0 && w.memoryAt == 0 && w.share == nil && w.squeeze == nil && w.anonAt == 0 {
 		return nil
 	}
 	if r.group == nil || w.memoryAt > 0 {
@@ -59,7 +63,7 @@ func newWatch(r *run) *watch {
 
 func (w *watch) schedule() {
 	w.next = 0
-	for _, t := range [...]time.Duration{w.cpuAt, w.memoryAt, w.shareAt, w.squeezeAt} {
+	for _, t := range [...]time.Duration{w.cpuAt, w.memoryAt, w.shareAt, w.squeezeAt, w.anonAt} {
 		if t > 0 && (w.next == 0 || t < w.next) {
 			w.next = t
 		}
@@ -82,6 +86,9 @@ func (w *watch) tick(now time.Duration) {
 	}
 	if w.squeezeAt > 0 && now >= w.squeezeAt {
 		w.squeezeAt = w.squeeze.tick(w, now)
+	}
+	if w.anonAt > 0 && now >= w.anonAt {
+		w.anonAt = w.anon.tick(w, now)
 	}
 	w.schedule()
 }
