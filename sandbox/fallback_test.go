@@ -93,7 +93,7 @@ func TestOwnPlaces(t *testing.T) {
 
 	f := &facts{own: places}
 	var pl Plan
-	pl.protect(dir, "/work", f)
+	require.NoError(t, pl.protect(dir, "/work", f))
 	assert.Equal(t, []fs.Pin{
 		{Target: "/work/bin"},
 		{Target: "/work/bin/jailrun", ReadOnly: true},

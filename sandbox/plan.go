@@ -35,10 +35,10 @@ type Plan struct {
 	copyIn    []copyIn
 	// What stands in for the overlay of the root, and of the current directory.
 	fillRoot, fillWork *transfer.Filling
-	noGit              []string   // writable directories of the host's that are no repository
-	dir                string     // that is taken as current, "" if none can be
-	lateNotes          int        // so many of the first notes are about limits that may come late
-	late               *lateSlots // of a plan for a pool; else nil
+	writable           []writableDir // directories of the host's that the job may write to
+	dir                string        // that is taken as current, "" if none can be
+	lateNotes          int           // so many of the first notes are about limits that may come late
+	late               *lateSlots    // of a plan for a pool; else nil
 }
 
 // mappedTree is a directory that must be shown through an id-mapped mount.

@@ -16,9 +16,14 @@ import (
 // core.fsmonitor) or next run.
 
 // protect pins what must stay read-only in a writable directory of the host's.
-func (pl *Plan) protect(source, target string, f *facts) {
+// What cannot be looked at is an error: the job, who may be its owner, could.
+func (pl *Plan) protect(source, target string, f *facts) error {
+	git, err := gitFiles(source)
+	if err != nil {
+		return err
+	}
 	var list []string
-	for _, name := range append(slices.Clone(f.own), gitFiles(source)...) {
+	for _, name := range append(slices.Clone(f.own), git...) {
 		if name != source && within(name, source) && !slices.Contains(list, name) {
 			list = append(list, name)
 		}
@@ -37,9 +42,8 @@ func (pl *Plan) protect(source, target string, f *facts) {
 		}
 		pl.pin(target+rel, true)
 	}
-	if _, err := os.Lstat(filepath.Join(source, ".git")); err != nil {
-		pl.noGit = append(pl.noGit, source)
-	}
+	pl.writable = append(pl.writable, writableDir{source, gitTraps(source)})
+	return nil
 }
 
 func (pl *Plan) pin(target string, readOnly bool) {
@@ -50,59 +54,6 @@ func (pl *Plan) pin(target string, readOnly bool) {
 		}
 	}
 	pl.root.Pins = append(pl.root.Pins, fs.Pin{Target: target, ReadOnly: readOnly})
-}
-
-// mostModules bounds how many submodules of a repository are looked at.
-const mostModules = 32
-
-// gitFiles lists what git obeys in a repository at dir, or in a bare one that
-// dir is. Without its hooks directory the whole of .git is listed: the job
-// could make one.
-func gitFiles(dir string) []string {
-	git := filepath.Join(dir, ".git")
-	st, err := os.Lstat(git)
-	switch {
-	case err == nil && st.Mode().IsRegular():
-		return []string{git} // it names the directory
-	case err == nil && st.IsDir():
-		list := obeyed(git)
-		modules, _ := filepath.Glob(filepath.Join(git, "modules", "*", "config"))
-		if len(modules) > mostModules {
-			return append(list, filepath.Join(git, "modules"))
-		}
-		for _, config := range modules {
-			list = append(list, obeyed(filepath.Dir(config))...)
-		}
-		return list
-	}
-	for _, name := range [...]string{"HEAD", "objects", "config"} {
-		if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
-			return nil
-		}
-	}
-	return obeyed(dir)
-}
-
-// obeyed lists the files of one git directory.
-func obeyed(git string) []string {
-	var list []string
-	for _, name := range [...]string{"config", "hooks"} {
-		path := filepath.Join(git, name)
-		st, err := os.Lstat(path)
-		if err != nil || st.Mode()&os.ModeSymlink != 0 {
-			return []string{git}
-		}
-		list = append(list, path)
-	}
-	if path := filepath.Join(git, "config.worktree"); exists(path) {
-		list = append(list, path)
-	}
-	return list
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
 }
 
 // ownPlaces lists what belongs to jailrun itself, as far as it exists: its
@@ -139,17 +90,4 @@ func ownPlaces(exe, home string, uid int) []string {
 		}
 	}
 	return list
-}
-
-// newGit names the writable directories that the job has made a repository of:
-// git obeys what is in it, too.
-func (r *run) newGit() {
-	if r.plan == nil {
-		return
-	}
-	for _, dir := range r.plan.noGit {
-		if exists(filepath.Join(dir, ".git")) {
-			r.notes = append(r.notes, "the job has made "+printable(dir)+"/.git: look at its config and hooks before git runs there")
-		}
-	}
 }

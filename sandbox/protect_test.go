@@ -83,9 +83,73 @@ func TestGitWithoutHooks(t *testing.T) {
 	assert.Equal(t, "gitdir: /good\n", read(t, filepath.Join(tree, ".git")))
 }
 
-// TestNewRepository: where there was none, the caller is told of one.
-func TestNewRepository(t *testing.T) {
+// TestGitElsewhere: submodules whose names hold a slash, submodules of
+// submodules, and the file of a worktree's own configuration that is not there.
+func TestGitElsewhere(t *testing.T) {
 	dir := t.TempDir()
-	res, _, _ := shell(t, "mkdir .git", func(c *sandbox.Cmd) { c.Dir, c.CWD = dir, sandbox.CWDWritable })
-	assert.Contains(t, strings.Join(res.Notes, "\n"), "the job has made "+dir+"/.git")
+	modules := filepath.Join(dir, ".git", "modules")
+	for _, git := range []string{filepath.Join(dir, ".git"), modules + "/m", modules + "/m/modules/n", modules + "/lib/x"} {
+		repository(t, git)
+	}
+	const attack = `for m in m m/modules/n lib/x; do echo evil > .git/modules/$m/config; echo evil > .git/modules/$m/hooks/new; done
+		mv .git/modules/lib .git/modules/l; echo evil > .git/config.worktree; touch .git/modules/m/HEAD; true`
+	writable := func(c *sandbox.Cmd) { c.Dir, c.CWD = dir, sandbox.CWDWritable }
+	shell(t, attack, writable)
+	for _, m := range []string{"m", "m/modules/n", "lib/x"} {
+		assert.Equal(t, "good\n", read(t, filepath.Join(modules, m, "config")), m)
+		assert.NoFileExists(t, filepath.Join(modules, m, "hooks/new"), m)
+	}
+	assert.FileExists(t, filepath.Join(dir, ".git/config.worktree"), "the control: git does not obey it")
+
+	require.NoError(t, os.Remove(filepath.Join(dir, ".git/config.worktree")))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, ".git/config"), []byte("[extensions]\nworktreeConfig=true\n"), 0o644))
+	shell(t, attack, writable)
+	assert.NoFileExists(t, filepath.Join(dir, ".git/config.worktree"))
+}
+
+// TestGitTraps: of what makes git look elsewhere the caller is told.
+func TestGitTraps(t *testing.T) {
+	for script, want := range map[string]string{
+		"mkdir .git":                   "/.git: ",
+		"echo ../evil >.git/commondir": "/.git/commondir: ",
+		"rm .git/HEAD; mkdir objects refs; echo ref: refs/heads/x >HEAD": "/HEAD: ",
+		"echo x >.git/ORIG_HEAD": "",
+	} {
+		t.Run(script, func(t *testing.T) {
+			dir := t.TempDir()
+			if !strings.HasPrefix(script, "mkdir .git") {
+				repository(t, filepath.Join(dir, ".git"))
+			}
+			res, _, errs := shell(t, script, func(c *sandbox.Cmd) { c.Dir, c.CWD = dir, sandbox.CWDWritable })
+			require.Equal(t, 0, *res.ExitCode, errs)
+			if want == "" {
+				assert.Empty(t, res.Notes)
+				return
+			}
+			require.Len(t, res.Notes, 1)
+			assert.Contains(t, res.Notes[0], "the job has made "+dir+want)
+		})
+	}
+}
+
+// TestGitUnseen: a directory in which a .git cannot be looked for is refused: the
+// job, as its owner, could open it and write there.
+func TestGitUnseen(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "closed")
+	require.NoError(t, os.Mkdir(dir, 0o600))
+	run := func() (*sandbox.Result, error) {
+		c := sandbox.Command("/bin/true")
+		c.CWD, c.Binds = sandbox.CWDNone, []sandbox.Bind{{Source: dir, Target: "/data", Writable: true}}
+		return c.Run(t.Context())
+	}
+	_, err := run()
+	var field *sandbox.FieldError
+	require.ErrorAs(t, err, &field)
+	assert.ErrorIs(t, err, os.ErrPermission)
+	assert.ErrorContains(t, err, ".git")
+
+	require.NoError(t, os.Chmod(dir, 0o700))
+	res, err := run()
+	require.NoError(t, err, "the control")
+	assert.Equal(t, sandbox.Exited, res.Verdict)
 }

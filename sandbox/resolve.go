@@ -136,7 +136,9 @@ func (pl *Plan) resolveCWD(s *Spec, f *facts, b build) error {
 	switch {
 	case mode == CWDWritable:
 		pl.root.Work.Mode = fs.Writable // with its sockets and FIFOs, as asked for
-		pl.protect(f.dir, WorkDir, f)
+		if err := pl.protect(f.dir, WorkDir, f); err != nil {
+			return &FieldError{"cwd", f.dir, err}
+		}
 	case mode == CWDReadOnly && slices.Contains(b.plain, f.dir):
 		pl.root.Work.Mode = fs.Plain
 	case mode == CWDReadOnly:
@@ -183,7 +185,9 @@ func (pl *Plan) resolveBind(s *Spec, f *facts, m Bind, b build) error {
 	switch {
 	case m.Writable:
 		mode = fs.Writable
-		pl.protect(src, target, f)
+		if err := pl.protect(src, target, f); err != nil {
+			return &FieldError{"bind", m.Source, err}
+		}
 	case m.Sockets || slices.Contains(b.plain, src):
 		mode = fs.Plain
 	}
