@@ -46,9 +46,9 @@ func promises() []answers {
 	with := func(call string, a args, def, judge, strict string) { add(answers{call, a, def, judge, strict}) }
 
 	add(same("allow", "read write close fstat mmap execve execveat exit_group fork vfork wait4 futex rseq "+
-		"set_robust_list close_range faccessat2 statx getrandom pidfd_open pidfd_send_signal sched_setaffinity "+
+		"set_robust_list close_range faccessat2 statx getrandom sched_setaffinity "+
 		"seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self splice sendfile copy_file_range "+
-		"shmget semget msgget inotify_init1 epoll_pwait2 futex_waitv membarrier mincore mkdir mkdirat memfd_create kill tgkill")...)
+		"shmget semget msgget inotify_init1 membarrier mincore mkdir mkdirat memfd_create kill tgkill")...)
 	add(same("ENOSYS", "clone3 openat2 io_uring_setup io_uring_enter io_uring_register memfd_secret map_shadow_stack "+
 		"cachestat pidfd_getfd process_madvise quotactl_fd statmount listmount open_tree move_mount fsopen fsconfig "+
 		"fsmount fspick mount_setattr open_tree_attr listns futex_wait mseal setxattrat 335 336 471 500 600 1023 1073741823")...)
@@ -62,6 +62,7 @@ func promises() []answers {
 	add(rows("allow", "EPERM", "EPERM", "mq_open mq_timedsend mq_notify io_setup io_submit io_getevents io_pgetevents")...)
 	add(rows("allow", "EPERM", "kill", "ptrace process_vm_readv process_vm_writev")...)
 	add(rows("allow", "allow", "ENOLCK", "flock")...)
+	add(rows("allow", "allow", "ENOSYS", "pidfd_open pidfd_send_signal epoll_pwait2 futex_waitv fchmodat2")...)
 
 	for bit := range 32 {
 		def, strict := "allow", "allow"
@@ -120,7 +121,7 @@ func argumentPromises(high uint64) []answers {
 	one := func(call string, a args, answer string) { with(call, a, answer, answer, answer) }
 
 	one("setsockopt", args{3, 6, 31}, "ENOPROTOOPT") // SOL_TCP, TCP_ULP
-	one("setsockopt", args{3, 6, 1}, "allow")
+	with("setsockopt", args{3, 6, 1}, "allow", "allow", "ENOPROTOOPT")
 	one("setsockopt", args{3, 1, 31}, "allow")
 	for _, call := range []string{"sendto", "recvfrom", "sendmmsg", "recvmmsg"} {
 		one(call, args{0, 0, 1, 0}, "allow")
@@ -135,23 +136,27 @@ func argumentPromises(high uint64) []answers {
 	for _, cmd := range []uint64{0x5412, 0x541c, 0x541d, 0x5423} { // TIOCSTI, TIOCLINUX, TIOCCONS, TIOCSETD
 		with("ioctl", args{0, cmd}, "EPERM", "EPERM", "ENOTTY")
 	}
-	for _, cmd := range []uint64{0x5401, 0x5410, 0x5413, 0x541b, 0x5421, 0x5451, 0x802c542a} {
+	for _, cmd := range []uint64{0x541b, 0x5421, 0x5450, 0x5451} { // FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
 		one("ioctl", args{0, cmd}, "allow")
 	}
-	for _, cmd := range []uint64{0x5411, 0x541e, 0x5422, 0x5424, 0xb701, 0x40049409} {
+	for _, cmd := range []uint64{0x5401, 0x5410, 0x5413, 0x802c542a, 0x5411, 0x541e, 0x5422, 0x5424, 0xb701, 0x40049409} {
 		with("ioctl", args{0, cmd}, "allow", "allow", "ENOTTY")
 	}
 	for _, cmd := range []uint64{1024, 1026, 1039, 1040, 1 << 31} { // F_SETLEASE, F_NOTIFY, delegations
 		one("fcntl", args{0, cmd}, "EPERM")
 	}
-	for _, cmd := range []uint64{0, 1, 2, 3, 4, 8, 9, 1025, 1030, 1031, 1032, 1033, 1034, 1038} {
+	for _, cmd := range []uint64{8, 9, 1025} { // F_SETOWN, F_GETOWN, F_GETLEASE
+		strict := map[bool]string{true: "ENOLCK", false: "EPERM"}[cmd < 39]
+		with("fcntl", args{0, cmd}, "allow", "allow", strict)
+	}
+	for _, cmd := range []uint64{0, 1, 2, 3, 4, 1030, 1031, 1032, 1033, 1034, 1038} {
 		one("fcntl", args{0, cmd}, "allow")
 	}
 	for _, cmd := range []uint64{5, 6, 7, 36, 37, 38} { // locks
 		with("fcntl", args{0, cmd}, "allow", "allow", "ENOLCK")
 	}
 	for _, cmd := range []uint64{10, 15} { // F_SETSIG, F_SETOWN_EX
-		with("fcntl", args{0, cmd}, "allow", "EPERM", "EPERM")
+		with("fcntl", args{0, cmd}, "allow", "EPERM", "ENOLCK")
 	}
 	for _, p := range []uint64{0, 8, 0x20000, 0x20008, math.MaxUint32} {
 		one("personality", args{p}, "allow")
@@ -166,7 +171,7 @@ func argumentPromises(high uint64) []answers {
 		one("prctl", args{cmd}, "allow")
 	}
 	for _, cmd := range []uint64{26, 35, 53, 62, 0x59616d61} { // TSC, MM, speculation, core scheduling, ptracer
-		with("prctl", args{cmd}, "allow", "allow", "EINVAL")
+		with("prctl", args{cmd}, "allow", "allow", "EPERM")
 	}
 	const create, tmpfile = 0o100, 0o20000000
 	for _, bits := range []uint64{0o4000, 0o2000, 0o6000, 0o4755} {
@@ -174,10 +179,11 @@ func argumentPromises(high uint64) []answers {
 			one(call, args{0, bits}, "EPERM")
 			one(call, args{0, 0o100644, bits}, "allow")
 		}
-		for _, call := range []string{"fchmodat", "fchmodat2", "mknodat"} {
+		for _, call := range []string{"fchmodat", "mknodat"} {
 			one(call, args{0, 0, bits}, "EPERM")
 			one(call, args{0, 0, 0o1777, bits}, "allow")
 		}
+		with("fchmodat2", args{0, 0, bits}, "EPERM", "EPERM", "ENOSYS")
 		for _, flag := range []uint64{create, tmpfile, create | 0o2} {
 			one("open", args{0, flag, bits}, "EPERM")
 			one("openat", args{0, 0, flag, bits}, "EPERM")

@@ -12,23 +12,29 @@ reason locks on /dev/null and on files of /proc are seen by other jobs: a covert
 ENOLCK flock
 
 group fcntl
-reason as in judge, and no locks: F_GETLK, F_SETLK, F_SETLKW 5-7, F_OFD_* 36-38
+reason descriptors and their flags 0-4, and pipe sizes and seals 1030-1038; not the locks F_GETLK, F_SETLK, F_SETLKW 5-7 and F_OFD_* 36-38, nor who is signalled (8-17)
 args fcntl
-  EPERM when arg1 in 10 15 1024 1026 1039-0xffffffff
-  ENOLCK when arg1 in 5-7 36-38
-  allow otherwise
+  allow when arg1 in 0-4 1030-1038
+  ENOLCK when arg1 in 5-38
+  EPERM otherwise
 
 group ioctl
-reason what C libraries ask of descriptors: TCGETS to TCSETSF 0x5401-0x5404, TIOCGPGRP 0x540f, TIOCSPGRP 0x5410, TIOCGWINSZ 0x5413, FIONREAD 0x541b, FIONBIO 0x5421, FIONCLEX and FIOCLEX 0x5450-0x5451, TCGETS2 0x802c542a; not TIOCSTI and its kin
+reason what runtimes ask of pipes and files: FIONREAD 0x541b, FIONBIO 0x5421, FIONCLEX and FIOCLEX 0x5450-0x5451; terminals there are none, and a pipe answers their calls with ENOTTY, too
 args ioctl
-  allow when arg1 in 0x5401-0x5404 0x540f-0x5410 0x5413 0x541b 0x5421 0x5450-0x5451 0x802c542a
+  allow when arg1 in 0x541b 0x5421 0x5450-0x5451
   ENOTTY otherwise
 
 group prctl
-reason what runtimes set for themselves: PR_SET_PDEATHSIG to PR_SET_DUMPABLE 1-4, names 15-16, seccomp and PR_CAPBSET_READ 21-23, subreaper, no_new_privs, tid address, huge pages 36-42, PR_SET_VMA 0x53564d41; not the time stamp counter, speculation, core scheduling, ptracers or PR_SET_MM
+reason what runtimes set for themselves: PR_SET_PDEATHSIG to PR_SET_DUMPABLE 1-4, names 15-16, seccomp and PR_CAPBSET_READ 21-23, subreaper, no_new_privs, tid address, huge pages 36-42, PR_SET_VMA 0x53564d41; 0 and 17-20 no kernel of ours has; not the time stamp counter, speculation, core scheduling, ptracers or PR_SET_MM
 args prctl
-  allow when arg0 in 1-4 15-16 21-23 36-42 0x53564d41
-  EINVAL otherwise
+  allow when arg0 in 0-4 15-23 36-42 0x53564d41
+  EPERM otherwise
+
+group tcp-ulp
+reason as in default; where there is no TCP socket no option of TCP (6) is missed
+args setsockopt
+  ENOPROTOOPT when arg1 in 6
+  allow otherwise
 
 group clone
 reason as in default; no C library asks for a namespace
@@ -57,3 +63,7 @@ group removed
 reason no kernel of today has them, so only a probe of the filter calls them
 kill create_module get_kernel_syms query_module nfsservctl uselib _sysctl
 kill getpmsg putpmsg afs_syscall tuxcall security
+
+group recent
+reason what C libraries and runtimes do without on an older kernel
+ENOSYS pidfd_open pidfd_send_signal epoll_pwait2 futex_waitv fchmodat2=452
