@@ -107,6 +107,11 @@ func KeepOnly(slots ...Slot) Step { return maskOp("keep-only", opKeepOnly, slots
 // SendReady sends the Ready message with the descriptors of the slots.
 func SendReady(slots ...Slot) Step { return maskOp("send-ready", opSendFds, slots) }
 
+// ReceiveFds waits for one message over the socket of SlotCtl, with a descriptor
+// for each of the slots, in the order of the slots' making. At its end of file
+// the process ends: who was to send them is gone, or wants it no more.
+func ReceiveFds(slots ...Slot) Step { return maskOp("receive", opReceiveFds, slots) }
+
 // SendListener sends the descriptor of a filter's listener in a message of its
 // own. It stands behind that filter in the job's list, which must therefore
 // allow sendmsg with the flags of [ListenerFlags]; the job must still hold ctl.

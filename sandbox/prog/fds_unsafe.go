@@ -77,3 +77,41 @@ func sendFds(h *head, kind uint32, mask uint64) syscall.Errno {
 	_, _, errno := syscall.RawSyscall6(unix.SYS_SENDMSG, uintptr(h.slot[SlotCtl]), uintptr(unsafe.Pointer(&m.msghdr)), ListenerFlags, 0, 0, 0)
 	return errno
 }
+
+// receiveFds waits for a message that has a descriptor for each of the slots in
+// mask. It ends the process at the end of file.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func receiveFds(h *head, mask uint64) syscall.Errno {
+	var b byte
+	m := &h.msg
+	m.vec = iovec{uintptr(unsafe.Pointer(&b)), 1}
+	m.msghdr.iov, m.msghdr.iovLen = uintptr(unsafe.Pointer(&m.vec)), 1
+	for {
+		m.msghdr.ctrl, m.msghdr.ctrlLen = uintptr(unsafe.Pointer(&m.ctrl[0])), unsafe.Sizeof(m.ctrl)
+		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVMSG, uintptr(h.slot[SlotCtl]), uintptr(unsafe.Pointer(&m.msghdr)), unix.MSG_CMSG_CLOEXEC, 0, 0, 0)
+		if errno == syscall.EINTR {
+			continue
+		}
+		if errno != 0 || n == 0 {
+			exit(1)
+		}
+		break
+	}
+	n, end := uintptr(cmsgHead), uintptr(0)
+	if m.msghdr.ctrlLen > cmsgHead {
+		end = *(*uintptr)(unsafe.Pointer(&m.ctrl[0])) // without the padding that ctrlLen counts
+	}
+	for i := range h.slot {
+		if mask&(1<<i) != 0 {
+			if end < n+4 {
+				return syscall.EBADMSG
+			}
+			h.slot[i] = int64(*(*int32)(unsafe.Add(unsafe.Pointer(&m.ctrl), n)))
+			n += 4
+		}
+	}
+	return 0
+}

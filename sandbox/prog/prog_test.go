@@ -181,3 +181,52 @@ func TestLateSteps(t *testing.T) {
 		})
 	}
 }
+
+// TestReceiveFds: a process gets descriptors that were not there when it was
+// forked, and ends when nobody sends them.
+func TestReceiveFds(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		send int // descriptors, or -1 for an end of file
+	}{{"both", 2}, {"one is missing", 1}, {"nobody sends", -1}} {
+		t.Run(c.name, func(t *testing.T) {
+			p := &prog.Program{}
+			out, a, b := p.Slot("stdout"), p.Slot("a"), p.Slot("b")
+			p.AddInit(prog.StageExec,
+				prog.KeepOnly(prog.SlotStatus, prog.SlotCtl, out), prog.Scrub(), prog.ReceiveFds(a, b),
+				prog.Write(a, []byte("a"), "a"), prog.Write(b, []byte("b"), "b"), prog.End())
+			l := start(t, p, out)
+			var ends [2]*os.File
+			var fds []int
+			for i := range ends {
+				r, w, err := os.Pipe()
+				require.NoError(t, err)
+				defer w.Close()
+				ends[i], fds = r, append(fds, int(w.Fd()))
+			}
+			if c.send >= 0 {
+				require.NoError(t, unix.Sendmsg(int(l.ctl.Fd()), []byte{0}, unix.UnixRights(fds[:c.send]...), nil, 0))
+			} else {
+				l.ctl.Close()
+			}
+			status, _, _ := l.end(t)
+			if c.send == 2 {
+				require.Empty(t, status)
+				for i, want := range []string{"a", "b"} {
+					got := make([]byte, 8)
+					n, err := ends[i].Read(got)
+					require.NoError(t, err)
+					require.Equal(t, want, string(got[:n]))
+				}
+				return
+			}
+			if c.send == 1 {
+				f, err := prog.ParseFailure([]byte(status))
+				require.NoError(t, err)
+				require.Equal(t, unix.EBADMSG, f.Errno)
+				return
+			}
+			require.Empty(t, status)
+		})
+	}
+}

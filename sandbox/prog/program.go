@@ -119,7 +119,7 @@ func (p *Program) Text(s Step, secrets bool) string {
 	}
 	b.WriteString(s.Name + "(")
 	args := s.Args
-	if s.nr == opKeepOnly || s.nr == opSendFds || s.nr == opSendListener {
+	if s.nr == opKeepOnly || s.nr == opSendFds || s.nr == opSendListener || s.nr == opReceiveFds {
 		args = args[1:] // the mask; the slots themselves follow it
 	}
 	for i, a := range args {

@@ -101,6 +101,8 @@ func interpret(h *head) {
 			errno = sendFds(h, kindReady, uint64(c.arg[0]))
 		case opSendListener:
 			errno = sendFds(h, kindListener, uint64(c.arg[0]))
+		case opReceiveFds:
+			errno = receiveFds(h, uint64(c.arg[0]))
 		case opScrub:
 			errno = scrub(&h.kept)
 		case opReap:

@@ -153,6 +153,7 @@ const (
 	opKeepOnly                     // arg0: bit mask of slots whose descriptors stay open
 	opSendFds                      // arg0: bit mask of slots to send with a Ready message
 	opSendListener                 // arg0: bit mask of the slot to send with a Listener message
+	opReceiveFds                   // arg0: bit mask of slots whose descriptors come over ctl
 	opScrub                        // unmap all but the program, its table and the stack
 	opReap                         // the loop of pid 1; never returns
 	opAwait                        // arg0: slot to read a byte from, before the late steps
