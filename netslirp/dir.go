@@ -43,11 +43,3 @@ func sweep(base string) {
 		}
 	}
 }
-
-// removeDir removes a private directory; "" is none.
-func removeDir(dir string) error {
-	if dir == "" {
-		return nil
-	}
-	return os.RemoveAll(dir)
-}

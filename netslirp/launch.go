@@ -43,16 +43,21 @@ type command struct {
 	name, path string
 	args       []string
 	group      *os.File   // the cgroup that it starts in, or nil
-	user       *os.File   // the user namespace that it starts in, or nil
 	files      []*os.File // its descriptors from 3 on
+	// spaces, if it is not nil, is an end of a socket pair: the helper waits there
+	// for the network namespace and the user namespace, its next two descriptors,
+	// and becomes itself in that user namespace, unless asRoot. Nobody has to wait
+	// for its fork then. It ends when the other end does.
+	spaces *os.File
+	asRoot bool
 	// tied: it is killed when the thread ends that starts it, for a helper that
 	// does not notice by itself that nobody wants it any more. Go's threads live
 	// on, unless a goroutine ends that is locked to one.
 	tied bool
 }
 
-// program is a fork that enters the user namespace, if there is one, and becomes
-// the helper, with the streams as descriptors 0 to 2.
+// program is a fork that becomes the helper, with the streams as descriptors 0
+// to 2. One that waits keeps nothing of our memory.
 //
 // Decision: package prog forks, not os/exec. A program with threads cannot enter
 // a user namespace, and os/exec has no such step: nsenter(1) between the two took
@@ -64,36 +69,27 @@ func (c *command) program(streams ...*os.File) (*prog.Program, []prog.Binding) {
 	add := func(steps ...prog.Step) { p.AddInit(prog.StageExec, steps...) }
 	var binds []prog.Binding
 	kept := []prog.Slot{prog.SlotStatus}
-	bind := func(f *os.File) prog.Slot {
+	var fds []prog.Slot
+	for _, f := range append(streams, c.files...) {
 		s := p.Slot(f.Name())
 		binds = append(binds, prog.Binding{Slot: s, Fd: int(f.Fd())})
-		kept = append(kept, s)
-		return s
+		fds = append(fds, s)
 	}
-	var slots []prog.Slot
-	for _, f := range append(streams, c.files...) {
-		slots = append(slots, bind(f))
+	kept = append(kept, fds...)
+	if c.spaces != nil {
+		binds = append(binds, prog.Binding{Slot: prog.SlotCtl, Fd: int(c.spaces.Fd())})
+		kept = append(kept, prog.SlotCtl)
 	}
-	var enter []prog.Step
-	if c.user != nil {
-		enter = append(enter, prog.Call("setns", unix.SYS_SETNS, prog.Fd(bind(c.user)), prog.Bits(unix.CLONE_NEWUSER, "CLONE_NEWUSER")))
+	moveUp := func(slots ...prog.Slot) {
+		for _, s := range slots {
+			add(prog.Call("fcntl", unix.SYS_FCNTL, prog.Fd(s), prog.Bits(unix.F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC"), prog.Int(above)).Save(s))
+		}
 	}
-	if c.tied {
-		enter = append(enter, prog.Prctl(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG", prog.Bits(uint64(unix.SIGKILL), "SIGKILL")),
-			prog.Call("getppid", unix.SYS_GETPPID).Want(os.Getpid()).Because("it has ended before"))
-	}
-	for _, s := range kept {
-		add(prog.Call("fcntl", unix.SYS_FCNTL, prog.Fd(s), prog.Bits(unix.F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC"), prog.Int(above)).Save(s))
-	}
-	add(prog.KeepOnly(kept...))
-	for i, s := range slots {
-		add(prog.Dup(s, i, 0, "0"))
-	}
+	moveUp(kept...)
 	add(
+		prog.KeepOnly(kept...),
 		prog.Call("setsid", unix.SYS_SETSID).Because("Ctrl-C at the terminal is for the runner"),
 		prog.Chdir("/"),
-		prog.Call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, prog.Bits(unix.SIG_SETMASK, "SIG_SETMASK"), prog.Data(make([]byte, 8), "{}"), prog.Nil(), prog.Int(8)).
-			Because("the fork blocks all signals"),
 	)
 	for _, b := range bounds {
 		add(prog.SetLimit(b.resource, b.name, *b.own()))
@@ -103,9 +99,28 @@ func (c *command) program(streams ...*os.File) (*prog.Program, []prog.Binding) {
 			prog.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, "MS_REC|MS_PRIVATE", "").
 				Because("slirp4netns detaches its old root in a copy of ours, and root's copy would take the host's shared mounts along (1.2, sandbox.c)"))
 	}
-	add(enter...)
+	if c.tied {
+		add(prog.Prctl(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG", prog.Bits(uint64(unix.SIGKILL), "SIGKILL")),
+			prog.Call("getppid", unix.SYS_GETPPID).Want(os.Getpid()).Because("it has ended before"))
+	}
+	if c.spaces != nil {
+		net, user := p.Slot("net-ns"), p.Slot("user-ns")
+		add(prog.Scrub(), prog.ReceiveFds(net, user))
+		moveUp(net, user)
+		fds = append(fds, net, user)
+		if !c.asRoot {
+			add(prog.Call("setns", unix.SYS_SETNS, prog.Fd(user), prog.Bits(unix.CLONE_NEWUSER, "CLONE_NEWUSER")))
+		}
+	}
+	for i, s := range fds {
+		add(prog.Dup(s, i, 0, "0"))
+	}
 	env := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
-	add(prog.Call("execve", unix.SYS_EXECVE, prog.Str(c.path), prog.Strings(append([]string{c.name}, c.args...), ""), prog.Strings(env, "")))
+	add(
+		prog.Call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, prog.Bits(unix.SIG_SETMASK, "SIG_SETMASK"), prog.Data(make([]byte, 8), "{}"), prog.Nil(), prog.Int(8)).
+			Because("the fork blocks all signals: it has our handlers"),
+		prog.Call("execve", unix.SYS_EXECVE, prog.Str(c.path), prog.Strings(append([]string{c.name}, c.args...), ""), prog.Strings(env, "")),
+	)
 	return p, binds
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -36,10 +37,12 @@ type Config struct {
 // Network of package sandbox. Its methods must not be called at the same time.
 type Network struct {
 	config Config
-	wall   wall
 	group  *os.File
-	ending []running // killed, and not yet waited for
 	find   lookup
+	wall   wall
+	api    string // path of slirp4netns' own socket, for ports; "" for none
+	slirp  *slirpDriver
+	ending []running // killed, and not yet waited for
 }
 
 // New returns a network. Nothing is checked or started before Prepare.
@@ -72,18 +75,38 @@ func (n *Network) Prepare(ctx context.Context, group *os.File) (hosts, resolv st
 	if n.wall.rules, hosts, err = pin(ctx, c.Allow, n.find, guarded); err != nil {
 		return "", "", err
 	}
-	if group != nil {
-		fd, err := unix.FcntlInt(group.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-		if err != nil {
-			return "", "", os.NewSyscallError("fcntl", err)
-		}
-		n.group = os.NewFile(uintptr(fd), group.Name())
+	if err := n.begin(group); err != nil {
+		return "", "", err
 	}
 	resolv = "# names are those of /etc/hosts\n"
 	if n.wall.dns {
 		resolv = "nameserver " + dnsIP.String() + "\n"
 	}
 	return hosts, resolv, nil
+}
+
+// begin does what needs no namespace of the job's yet. Close undoes it.
+func (n *Network) begin(group *os.File) error {
+	if group != nil {
+		fd, err := unix.FcntlInt(group.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			return os.NewSyscallError("fcntl", err)
+		}
+		n.group = os.NewFile(uintptr(fd), group.Name())
+	}
+	if len(n.config.Ports) > 0 && n.config.Driver != Pasta { // slirp4netns is told over a socket
+		dir, err := privateDir()
+		if err != nil {
+			return err
+		}
+		n.api = dir + "/api"
+	}
+	if n.config.Driver != Slirp {
+		return nil
+	}
+	var err error
+	n.slirp, err = newSlirp(slirpConfig{group: n.group, api: n.api, dns: n.wall.dns, loopback: n.answersLoopback()})
+	return err
 }
 
 // UsesInit reports whether Attach needs its pid argument: pasta and rootlesskit's
@@ -93,6 +116,12 @@ func (n *Network) UsesInit() bool { return n.config.Driver != Slirp }
 // check finds out early what the launch would trip over.
 func (n *Network) check() error {
 	c := &n.config
+	if c.Driver != Slirp && os.Geteuid() == 0 {
+		// What enters a job's namespaces by pid does so as itself; a run by root
+		// maps others. Nor is there anybody to give slirp4netns mounts of its own
+		// here, which it needs of root: see command.program.
+		return &hintError{fmt.Errorf("%s has no rights in the namespaces of a job that root runs", c.Driver), "use --net slirp, which works for root, too"}
+	}
 	program := "slirp4netns"
 	if c.Driver == Pasta {
 		program = "pasta"
@@ -123,14 +152,16 @@ type running interface {
 // three stay the caller's. pid is used by pasta and by rootlesskit's driver. The caller
 // calls detach once: it kills the helpers and returns the [Record].
 func (n *Network) Attach(ctx context.Context, pid int, user, net, filter *os.File) (detach func() (json.RawMessage, error), err error) {
-	connect, err := n.begin(pid, user, net)
-	if err != nil {
-		return nil, err
+	if n.slirp != nil {
+		if err := n.slirp.give(user, net); err != nil {
+			n.slirp = nil
+			return nil, err
+		}
 	}
 	var r running
 	var both errgroup.Group // the device and the rules do not need each other
 	both.Go(func() (err error) {
-		r, err = connect(ctx)
+		r, err = n.connect(ctx, pid, user, net)
 		return err
 	})
 	rules, err := n.raise(filter)
@@ -158,55 +189,47 @@ func (n *Network) raise(filter *os.File) (*nftables.Conn, error) {
 	return rules, err
 }
 
-// begin begins to start the driver, as far as that takes no waiting. connect,
-// which the caller calls once, waits for it and publishes the ports.
-func (n *Network) begin(pid int, user, net *os.File) (connect func(context.Context) (running, error), err error) {
-	dir, api := "", ""
-	if len(n.config.Ports) > 0 && n.config.Driver != Pasta { // slirp4netns is told over a socket
-		if dir, err = privateDir(); err != nil {
-			return nil, err
-		}
-		api = dir + "/api"
-	}
+// connect waits until the driver's device is up, and publishes the ports.
+func (n *Network) connect(ctx context.Context, pid int, user, net *os.File) (running, error) {
 	said := &tail{}
-	await, err := n.drive(pid, user, net, api, said)
-	if err != nil {
-		return nil, errors.Join(err, removeDir(dir))
-	}
-	return func(ctx context.Context) (running, error) {
-		r, err := await()
-		if err == nil && dir != "" {
-			if err = publish(ctx, api, n.config.Ports, said); err != nil {
-				err = errors.Join(err, r.stop())
-			}
+	r, err := n.drive(pid, user, net, said)
+	if err == nil && n.api != "" {
+		if err = publish(ctx, n.api, n.config.Ports, said); err != nil {
+			err = errors.Join(err, r.stop())
 		}
-		if err = errors.Join(err, removeDir(dir)); err != nil {
-			return nil, err
-		}
-		return r, nil
-	}, nil
-}
-
-// drive begins to start the driver; await waits until its device is up.
-func (n *Network) drive(pid int, user, net *os.File, api string, said *tail) (await func() (running, error), err error) {
-	switch n.config.Driver {
-	case SlirpRootlesskit:
-		return func() (running, error) {
-			parent, err := newRootlesskit(said, api, n.answersLoopback())
-			if err != nil {
-				return nil, err
-			}
-			d := &rootlesskitDriver{ParentDriver: parent, pid: pid, user: user, net: net}
-			return d, d.configure()
-		}, nil
-	case Pasta:
-		return func() (running, error) { return startPasta(pid, n.group, n.wall.dns, n.config.Ports) }, nil
 	}
-	d := &slirpDriver{user: user, net: net, group: n.group, api: api, dns: n.wall.dns, loopback: n.answersLoopback()}
-	if err := d.begin(); err != nil {
+	if err = errors.Join(err, n.removeAPI()); err != nil {
 		return nil, err
 	}
-	return func() (running, error) { return d, d.await() }, nil
+	return r, nil
+}
+
+// removeAPI removes the directory of slirp4netns' socket, if there is one.
+func (n *Network) removeAPI() error {
+	if n.api == "" {
+		return nil
+	}
+	dir := filepath.Dir(n.api)
+	n.api = ""
+	return os.RemoveAll(dir)
+}
+
+// drive starts the driver, or lets it go on, until its device is up.
+func (n *Network) drive(pid int, user, net *os.File, said *tail) (running, error) {
+	switch n.config.Driver {
+	case SlirpRootlesskit:
+		parent, err := newRootlesskit(said, n.api, n.answersLoopback())
+		if err != nil {
+			return nil, err
+		}
+		d := &rootlesskitDriver{ParentDriver: parent, pid: pid, user: user, net: net}
+		return d, d.configure()
+	case Pasta:
+		return startPasta(pid, n.group, n.wall.dns, n.config.Ports)
+	}
+	d := n.slirp
+	n.slirp = nil
+	return d, d.await()
 }
 
 // answersLoopback reports whether the job has to answer the host's loopback by
@@ -238,7 +261,11 @@ func (n *Network) detach(r running, rules *nftables.Conn) (json.RawMessage, erro
 
 // Close ends what Prepare began, and waits for the helpers' end.
 func (n *Network) Close() error {
-	var err error
+	err := n.removeAPI()
+	if n.slirp != nil {
+		n.ending = append(n.ending, n.slirp)
+		n.slirp = nil
+	}
 	for _, r := range n.ending {
 		err = errors.Join(err, r.stop())
 	}
