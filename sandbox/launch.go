@@ -66,6 +66,14 @@ func (r *run) start() error {
 	if r.id, err = newID(); err != nil {
 		return wrap("survey", err)
 	}
+	// The helpers of a network get ready beside the survey; they start in a group.
+	if err := r.chooseTier(); err != nil {
+		return wrap("limits", err)
+	}
+	net, err := r.prepareNetwork()
+	if err != nil {
+		return wrap("net", err)
+	}
 	f, s, err := r.cmd.surveyWithImage(r.ctx, true)
 	if err != nil {
 		return wrap("survey", err)
@@ -79,13 +87,6 @@ func (r *run) start() error {
 	}
 	if r.cmd.Noise {
 		r.noise = readHostNoise()
-	}
-	if err := r.chooseTier(); err != nil {
-		return wrap("limits", err)
-	}
-	net, err := r.prepareNetwork()
-	if err != nil {
-		return wrap("net", err)
 	}
 	id, err := chooseIdentity(s, f, subordinate(f.uid))
 	if err != nil {

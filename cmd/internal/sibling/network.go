@@ -20,10 +20,16 @@ import (
 // asked is read when the namespaces are there, unless the job's files depend on
 // it.
 type Network struct {
-	asked    []string // flags as NAME=VALUE, for the sibling to read
-	socket   int      // our end; -1 when there is none
-	pid      int      // of the sibling; 0 when there is none
-	checking bool     // what it says to prepare has not been read
+	asked    []string     // flags as NAME=VALUE, for the sibling to read
+	socket   int          // our end; -1 when there is none
+	begun    chan started // gives what became of the sibling's start, once; nil when there is none
+	checking bool         // what it says to prepare has not been read
+}
+
+// started is what became of a start.
+type started struct {
+	pid int
+	err error
 }
 
 // NewNetwork returns the network that flags of jailrun, NAME=VALUE, ask for; the
@@ -44,7 +50,7 @@ func (n *Network) Prepare(_ context.Context, group *os.File) (hosts, resolv stri
 	if err := n.start(group); err != nil {
 		return "", "", err
 	}
-	if err := n.send("prepare"); err != nil {
+	if err := n.send("prepare"); err != nil { // it is read once there is somebody
 		return "", "", err
 	}
 	n.checking = true
@@ -56,49 +62,63 @@ func (n *Network) Prepare(_ context.Context, group *os.File) (hosts, resolv stri
 	return hosts, resolv, err
 }
 
-// start starts the sibling. It is not package os that does: that would first
-// start a child to learn what this kernel can.
+// start begins to start the sibling: an execve takes half a millisecond, in which
+// the runner has other things to do.
 func (n *Network) start(group *os.File) error {
 	program, err := Find("jailrun-net")
 	if err != nil {
 		return err
 	}
-	defer program.Close()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return os.NewSyscallError("socketpair", err)
+		return errors.Join(os.NewSyscallError("socketpair", err), program.Close())
 	}
-	n.socket = pair[0]
-	defer unix.Close(pair[1]) // the sibling's is to be the only one: its death is then an end of file
+	their := os.NewFile(uintptr(pair[1]), "socket")
+	cgroup := -1
+	if group != nil { // the caller's, who may close it
+		if cgroup, err = unix.FcntlInt(group.Fd(), unix.F_DUPFD_CLOEXEC, 3); err != nil {
+			return errors.Join(os.NewSyscallError("fcntl", err), program.Close(), their.Close(), unix.Close(pair[0]))
+		}
+	}
+	n.socket, n.begun = pair[0], make(chan started, 1)
+	go func() {
+		pid, err := spawn(program, append([]string{"serve"}, n.asked...), their, cgroup)
+		// Theirs is to be the only one: their death is then an end of file.
+		_, _ = program.Close(), their.Close()
+		if cgroup >= 0 {
+			_ = unix.Close(cgroup)
+		}
+		n.begun <- started{pid, err}
+	}()
+	return nil
+}
+
+// spawn starts the program with the socket as its descriptor 3. It is not package
+// os that does: that would first start a child to learn what this kernel can.
+func spawn(program *os.File, args []string, socket *os.File, cgroup int) (pid int, err error) {
 	// By descriptor: what was checked is what runs. It must not have the number
 	// of one that the child gets.
 	fd, err := unix.FcntlInt(program.Fd(), unix.F_DUPFD_CLOEXEC, 16)
 	if err != nil {
-		return os.NewSyscallError("fcntl", err)
+		return 0, os.NewSyscallError("fcntl", err)
 	}
 	defer unix.Close(fd)
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer null.Close()
 	attr := &syscall.ProcAttr{
 		Dir: "/", Env: netEnvironment(),
-		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), uintptr(pair[1])}, // a pipe of the caller's is not to stay open behind us
+		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), socket.Fd()}, // a pipe of the caller's is not to stay open behind us
 		// Not in our process group: Ctrl-C is for us, and we end it.
-		Sys: &syscall.SysProcAttr{Setpgid: true},
+		Sys: &syscall.SysProcAttr{Setpgid: true, UseCgroupFD: cgroup >= 0, CgroupFD: cgroup},
 	}
-	if os.Geteuid() == 0 {
-		attr.Sys.Unshareflags = unix.CLONE_NEWNS // private mounts also for what rootlesskit starts: see netslirp's program
-	}
-	if group != nil {
-		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(group.Fd())
-	}
-	n.pid, _, err = syscall.StartProcess("/proc/self/fd/"+strconv.Itoa(fd), append([]string{"jailrun-net", "serve"}, n.asked...), attr)
+	pid, _, err = syscall.StartProcess("/proc/self/fd/"+strconv.Itoa(fd), append([]string{"jailrun-net"}, args...), attr)
 	if err != nil {
-		return &os.PathError{Op: "execute", Path: program.Name(), Err: err}
+		return 0, &os.PathError{Op: "execute", Path: program.Name(), Err: err}
 	}
-	return nil
+	return pid, nil
 }
 
 // knownResolv is the job's resolv.conf where the sibling need not be asked: no
@@ -148,11 +168,14 @@ func (n *Network) Attach(ctx context.Context, pid int, user, net, filter *os.Fil
 			<-shut // before the number is another's
 		}
 	}()
-	if _, err := n.checked(); err != nil {
+	sent := n.send("attach "+strconv.Itoa(pid), int(user.Fd()), int(net.Fd()), int(filter.Fd()))
+	if _, err := n.checked(); err != nil { // why there is nobody to send to, for one
 		return nil, err
 	}
-	_, err := n.ask("attach "+strconv.Itoa(pid), int(user.Fd()), int(net.Fd()), int(filter.Fd()))
-	if err != nil {
+	if sent != nil {
+		return nil, sent
+	}
+	if _, err := n.answer(); err != nil {
 		return nil, err
 	}
 	return func() (json.RawMessage, error) {
@@ -167,6 +190,11 @@ func (n *Network) checked() (string, error) {
 		return "", nil
 	}
 	n.checking = false
+	s := <-n.begun
+	n.begun <- s // Close asks again
+	if s.err != nil {
+		return "", s.err
+	}
 	return n.answer()
 }
 
@@ -237,9 +265,11 @@ func (n *Network) Close() error {
 		_ = unix.Close(n.socket)
 		n.socket = -1
 	}
-	if n.pid > 0 {
-		go reap(n.pid)
-		n.pid = 0
+	if n.begun != nil {
+		if s := <-n.begun; s.err == nil {
+			go reap(s.pid)
+		}
+		n.begun = nil
 	}
 	return nil
 }
