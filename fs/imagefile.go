@@ -3,6 +3,7 @@ package fs
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -13,6 +14,10 @@ import (
 type Image struct {
 	ID     string   // digest of the image's configuration, "sha256:" and 64 hex digits
 	Layers []string // names of directories in [Store.Layers], bottom to top
+	// Over is the one that the tar of a root becomes as a layer over others,
+	// where what it deletes has a meaning; "" for an image, and where the store
+	// cannot keep that.
+	Over string
 	// What the image asks for; empty where it asks for nothing.
 	Env             []string // K=V
 	Workdir         string   // absolute
@@ -48,6 +53,7 @@ func (m *Image) Encode() []byte {
 	}
 	one("id", m.ID)
 	add("layer", m.Layers...)
+	one("over", m.Over)
 	add("env", m.Env...)
 	one("workdir", m.Workdir)
 	one("user", m.User)
@@ -77,6 +83,8 @@ func DecodeImage(text string) (*Image, error) {
 			m.ID = value
 		case "layer":
 			m.Layers = append(m.Layers, value)
+		case "over":
+			m.Over = value
 		case "env":
 			m.Env = append(m.Env, value)
 		case "workdir":
@@ -98,6 +106,14 @@ func DecodeImage(text string) (*Image, error) {
 	return m, m.check()
 }
 
+// Directories are those of [Store.Layers] that the image needs.
+func (m *Image) Directories() []string {
+	if m.Over == "" || slices.Contains(m.Layers, m.Over) {
+		return m.Layers
+	}
+	return append(slices.Clone(m.Layers), m.Over)
+}
+
 func (m *Image) check() error {
 	if !IsDigest(m.ID) {
 		return fmt.Errorf("%w: id %q", ErrImageFile, m.ID)
@@ -105,7 +121,7 @@ func (m *Image) check() error {
 	if len(m.Layers) == 0 || len(m.Layers) > MaxLayers {
 		return fmt.Errorf("%w: %d layers", ErrImageFile, len(m.Layers))
 	}
-	for _, l := range m.Layers {
+	for _, l := range m.Directories() {
 		if len(l) != layerDigits || !isHex(l) {
 			return fmt.Errorf("%w: layer %q", ErrImageFile, l)
 		}
@@ -124,6 +140,23 @@ const digestPrefix = "sha256:"
 // tar, which must be one ([IsDigest]).
 func LayerName(diffID string) string {
 	return diffID[len(digestPrefix) : len(digestPrefix)+layerDigits]
+}
+
+// WithoutRepeats leaves of layers, bottom to top, only the topmost of those that
+// are one directory, as the empty ones of an image often are: an overlay refuses
+// a directory that it has already (ELOOP). Nothing else shows: what a layer has
+// or hides the same layer further up has and hides again.
+func WithoutRepeats(layers []string) []string {
+	seen := make(map[string]bool, len(layers))
+	kept := make([]string, 0, len(layers))
+	for _, l := range slices.Backward(layers) {
+		if !seen[l] {
+			seen[l] = true
+			kept = append(kept, l)
+		}
+	}
+	slices.Reverse(kept)
+	return kept
 }
 
 // IsDigest tells whether s is a SHA-256 digest as images write it.

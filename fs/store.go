@@ -168,9 +168,10 @@ func (s Store) OpenImage(id string) (*Image, int, error) {
 // CheckLayers finds out whether all layers of an image are there.
 func (s Store) CheckLayers(m *Image) error {
 	var st unix.Stat_t
-	for i, l := range m.Layers {
+	all := m.Directories()
+	for i, l := range all {
 		if err := unix.Lstat(s.Layers()+"/"+l, &st); err != nil {
-			return fmt.Errorf("layer %d of %d (%s) is missing from the store: %w", i+1, len(m.Layers), l, err)
+			return fmt.Errorf("layer %d of %d (%s) is missing from the store: %w", i+1, len(all), l, err)
 		}
 	}
 	return nil

@@ -32,7 +32,7 @@ type Flags struct {
 
 	Rootfs  string            `yaml:"rootfs" doc:"the root: host (default), the name of an imported image, or beside this file a directory, FILE.tar, oci:DIR[:TAG] or docker-archive:FILE"`
 	RORoot  *bool             `yaml:"ro-root" doc:"no writable layer on the root"`
-	Layer   Names             `yaml:"layer" doc:"directories beside this file that are further read-only layers over rootfs, the last on top"`
+	Layer   Names             `yaml:"layer" doc:"directories, or tars of layers, beside this file that are further read-only layers over rootfs, the last on top"`
 	CopyIn  []Copy            `yaml:"copy-in" doc:"files and directories beside this file that the job gets a copy of: SRC:DST, or fields"`
 	Bind    []Bind            `yaml:"bind" doc:"files and directories shown inside: SRC[:DST][:OPTS], or fields"`
 	Tmpfs   []Tmpfs           `yaml:"tmpfs" doc:"empty writable directories: DST[:SIZE]"`

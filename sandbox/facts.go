@@ -26,7 +26,8 @@ type facts struct {
 	exe      string   // our own program
 	own      []string // what of ours a job must not change, only where a directory is writable
 	host     fs.Host
-	image    *imageUse // that the root is made of; nil for none
+	image    *imageUse   // that the root is made of; nil for none
+	layers   []*imageUse // those of Spec.Layers that are tars; nil for a directory
 	hard     [limits.Resources]unix.Rlimit
 	ram      limits.Size // of the machine; 0 if not known
 

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/fs"
+	"github.com/jailrun/jailrun/idmap"
 )
 
 // An imageSource is what Spec.Rootfs names, if that is no directory.
@@ -84,70 +85,145 @@ func (u *imageUse) close() error {
 	return unix.Close(u.fd)
 }
 
-// findImage takes hold of the image that Rootfs names, if it names one. id, if
-// not "", is that of the image that has just been imported for it.
-func (s *Spec) findImage(f *facts, id string) (*imageUse, error) {
-	src, err := s.imageSource(f.dir)
-	if src == nil || err != nil {
-		return nil, err
-	}
-	if src.name == "" {
-		if _, err := os.Stat(src.file); err != nil {
-			return nil, &FieldError{"rootfs", s.Rootfs, err}
+// find takes hold of the image. id, if not "", is that of the image that has just
+// been imported for it.
+func (i *imageSource) find(f *facts, id string) (*imageUse, error) {
+	if i.name == "" {
+		if _, err := os.Stat(i.file); err != nil {
+			return nil, err
 		}
 	}
 	store, err := fs.OpenStore(fs.StateDir(f.uid, f.home), f.uid)
 	if err == nil && id == "" {
-		if src.name != "" {
-			id, err = store.Named(src.name)
+		if i.name != "" {
+			id, err = store.Named(i.name)
 		} else {
-			id, err = store.From(src.file, src.tag)
-		}
-	}
-	var use *imageUse
-	if err == nil {
-		use = &imageUse{store: store}
-		if use.Image, use.fd, err = store.OpenImage(id); err == nil {
-			if err = store.CheckLayers(use.Image); err != nil {
-				err = errors.Join(err, use.close())
-			}
+			id, err = store.From(i.file, i.tag)
 		}
 	}
 	if err != nil {
-		return nil, &FieldError{"rootfs", s.Rootfs, err}
+		return nil, err
+	}
+	use := &imageUse{store: store}
+	if use.Image, use.fd, err = store.OpenImage(id); err != nil {
+		return nil, err
+	}
+	if err = store.CheckLayers(use.Image); err != nil {
+		return nil, errors.Join(err, use.close())
 	}
 	return use, nil
 }
 
-// surveyWithImage surveys the host for the Spec and takes hold of its image,
-// which it has imported if it is a file that the store does not know.
+// hold takes hold of an image, which it has imported if it is a file that the
+// store does not know.
+func (c *Cmd) hold(ctx context.Context, i *imageSource, f *facts, mayImport bool) (*imageUse, error) {
+	use, err := i.find(f, "")
+	if !errors.Is(err, fs.ErrNotImported) || !mayImport || c.ImportImage == nil || i.name != "" {
+		return use, err
+	}
+	id, err := c.ImportImage(ctx, i.text())
+	if err != nil {
+		return nil, err
+	}
+	return i.find(f, id)
+}
+
+// surveyWithImage surveys the host for the Spec and takes hold of its image and
+// of its layers in tars.
 func (c *Cmd) surveyWithImage(ctx context.Context, mayImport bool) (*facts, *Spec, error) {
 	s := &c.Spec
 	f, err := survey(s)
 	if err != nil {
 		return nil, s, err
 	}
-	f.image, err = s.findImage(f, "")
-	if errors.Is(err, fs.ErrNotImported) && mayImport && c.ImportImage != nil {
-		if src, _ := s.imageSource(f.dir); src.name == "" {
-			id, ierr := c.ImportImage(ctx, src.text())
-			if ierr != nil {
-				return nil, s, &FieldError{"rootfs", s.Rootfs, ierr}
-			}
-			f.image, err = s.findImage(f, id)
+	src, err := s.imageSource(f.dir)
+	if src != nil && err == nil {
+		if f.image, err = c.hold(ctx, src, f, mayImport); err != nil {
+			err = &FieldError{"rootfs", s.Rootfs, err}
 		}
 	}
+	if err == nil {
+		s = s.withImage(f.image)
+		err = c.checkWithImage(ctx, s, f, mayImport)
+	}
 	if err != nil {
-		return nil, s, err
-	}
-	s = s.withImage(f.image)
-	if err := s.check(); err != nil {
-		return nil, s, errors.Join(err, f.image.close())
-	}
-	if len(s.Args) == 0 {
-		return nil, s, errors.Join(fieldError("command", "", "no program given, and %s names none", s.Rootfs), f.image.close())
+		return nil, s, errors.Join(err, f.closeImages())
 	}
 	return f, s, nil
+}
+
+// checkWithImage checks what the image adds, and takes hold of the layers.
+func (c *Cmd) checkWithImage(ctx context.Context, s *Spec, f *facts, mayImport bool) error {
+	if err := s.checkImage(f.image); err != nil {
+		return err
+	}
+	if err := s.check(); err != nil {
+		return err
+	}
+	if len(s.Args) == 0 {
+		return fieldError("command", "", "no program given, and %s names none", s.Rootfs)
+	}
+	return c.holdLayers(ctx, s, f, mayImport)
+}
+
+// checkImage checks what the image itself asks for, so that it is not blamed on
+// a flag that nobody gave.
+func (s *Spec) checkImage(i *imageUse) error {
+	if i == nil {
+		return nil
+	}
+	if i.User != "" && s.User == i.User {
+		if _, err := idmap.ParseUser(i.User); err != nil {
+			return fieldError("rootfs", s.Rootfs, "its user %q is no number, and does not stand in its /etc/passwd and /etc/group: choose one with --user UID[:GID]", i.User)
+		}
+	}
+	if i.Workdir != "" && s.Workdir == i.Workdir {
+		if _, ok := fs.Clean(i.Workdir); !ok && i.Workdir != "/" {
+			return fieldError("rootfs", s.Rootfs, "its working directory %q lies in /proc or /dev: choose one with --workdir", i.Workdir)
+		}
+	}
+	return nil
+}
+
+// holdLayers takes hold of the tars among Layers.
+func (c *Cmd) holdLayers(ctx context.Context, s *Spec, f *facts, mayImport bool) error {
+	f.layers = make([]*imageUse, len(s.Layers))
+	for n, name := range s.Layers {
+		path := name
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(f.dir, path)
+		}
+		var st unix.Stat_t
+		if unix.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+			continue // a directory, or refused as one
+		}
+		use, err := c.hold(ctx, &imageSource{prefix: "tar:", path: path, file: path}, f, mayImport)
+		if err != nil {
+			return &FieldError{"layer", name, err}
+		}
+		if f.layers[n] = use; use.Over == "" {
+			return fieldError("layer", name, "deletes files of the layers below, which the file system of %s cannot keep: set XDG_STATE_HOME to a directory on ext4, xfs or btrfs", use.store.Dir)
+		}
+	}
+	return nil
+}
+
+// layer is what was imported for the nth of Layers; nil for a directory.
+func (f *facts) layer(n int) *imageUse {
+	if n < len(f.layers) {
+		return f.layers[n]
+	}
+	return nil
+}
+
+// closeImages gives up the image and the layers.
+func (f *facts) closeImages() error {
+	err := f.image.close()
+	for _, l := range f.layers {
+		err = errors.Join(err, l.close())
+	}
+	f.image, f.layers = nil, nil
+	return err
 }
 
 // withImage returns the Spec with what the image asks for in the place of the
@@ -206,11 +282,15 @@ func (s *Spec) ImageID() (string, error) {
 		return "", nil
 	}
 	f := &facts{uid: os.Geteuid()}
-	f.dir, _ = currentDir(s.Dir) // a relative name without one is told by findImage
+	f.dir, _ = currentDir(s.Dir) // a relative name without one is told by imageSource
 	f.home = homeOf(f.uid)
-	use, err := s.findImage(f, "")
-	if use == nil || err != nil {
+	src, err := s.imageSource(f.dir)
+	if src == nil || err != nil {
 		return "", err
+	}
+	use, err := src.find(f, "")
+	if err != nil {
+		return "", &FieldError{"rootfs", s.Rootfs, err}
 	}
 	return use.ID, use.close()
 }

@@ -250,10 +250,9 @@ func (r *run) release() {
 		r.leftovers = append(r.leftovers, err)
 	}
 	if r.facts != nil {
-		if err := r.facts.image.close(); err != nil {
+		if err := r.facts.closeImages(); err != nil {
 			r.leftovers = append(r.leftovers, err)
 		}
-		r.facts.image = nil
 	}
 }
 
@@ -282,7 +281,7 @@ func (c *Cmd) Plan() (*Plan, error) {
 	if err != nil {
 		return nil, wrap("survey", err)
 	}
-	defer f.image.close()
+	defer f.closeImages() //nolint:errcheck // read only
 	_, tree, _, err := c.tier("")
 	if err != nil {
 		return nil, wrap("limits", err)

@@ -33,16 +33,45 @@ func (pl *Plan) resolveLayers(s *Spec, f *facts, b build) error {
 	} else if err := pl.addLayer("rootfs", s.Rootfs, f); err != nil {
 		return err
 	}
-	for _, dir := range s.Layers {
-		if err := pl.addLayer("layer", dir, f); err != nil {
+	for n, dir := range s.Layers {
+		if use := f.layer(n); use != nil {
+			pl.root.Lowers = append(pl.root.Lowers, fs.Lower{Dir: use.store.Layers() + "/" + use.Over})
+		} else if err := pl.addLayer("layer", dir, f); err != nil {
 			return err
 		}
 	}
+	pl.root.Lowers = withoutRepeats(pl.root.Lowers)
 	if err := pl.resolveFilled(s, f, b); err != nil || pl.root.Filled {
 		return err
 	}
 	pl.mapLowers(f)
 	return pl.resolveUpper(s, f)
+}
+
+// withoutRepeats leaves only the topmost of layers that are one directory: see
+// [fs.WithoutRepeats].
+func withoutRepeats(lowers []fs.Lower) []fs.Lower {
+	if len(lowers) < 2 {
+		return lowers
+	}
+	seen := map[string]bool{}
+	var kept []fs.Lower
+	for _, l := range slices.Backward(lowers) {
+		dir := l.Dir
+		if len(l.Names) > 0 {
+			// None of an image is twice in it.
+			l.Names = slices.DeleteFunc(slices.Clone(l.Names), func(name string) bool { return seen[l.Dir+"/"+name] })
+			if len(l.Names) == 0 {
+				continue
+			}
+		} else if seen[dir] {
+			continue
+		}
+		seen[dir] = true
+		kept = append(kept, l)
+	}
+	slices.Reverse(kept)
+	return kept
 }
 
 // addLayer puts a directory on top of the layers.

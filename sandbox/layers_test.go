@@ -287,3 +287,19 @@ func TestManyBinds(t *testing.T) {
 	require.Equal(t, 0, *res.ExitCode, errs)
 	assert.Equal(t, "150\nx", out)
 }
+
+// TestRepeatedLayers: an overlay takes no directory twice (ELOOP); the lower one
+// of two that are the same shows nothing.
+func TestRepeatedLayers(t *testing.T) {
+	base := lane.Scratch(t)
+	root, over := filepath.Join(base, "root"), filepath.Join(base, "over")
+	smallRoot(t, root)
+	require.NoError(t, os.MkdirAll(filepath.Join(over, "opt/pkg"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(over, "opt/pkg/f"), []byte("over\n"), 0o644))
+	res, out, errs := shell(t, "cat /opt/pkg/f", func(c *sandbox.Cmd) {
+		c.Rootfs, c.Layers, c.Upper = root, []string{over, root, over}, filepath.Join(base, "kept")
+	})
+	require.Equal(t, 0, *res.ExitCode, errs)
+	assert.Equal(t, "over\n", out)
+	assert.Empty(t, res.Notes)
+}

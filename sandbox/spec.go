@@ -45,7 +45,9 @@ type Spec struct {
 	// Layers are directories that lie over Rootfs as further read-only layers,
 	// the last one on top. They hold files as overlay has them: a character
 	// device 0:0 hides a name, user.overlay.opaque=y what a directory has below.
-	// They need a Rootfs other than host.
+	// A file is the tar of a layer in the form of the OCI image specification,
+	// as ExportLayer writes it; it is imported by [Cmd.ImportImage] unless that
+	// has been done. They need a Rootfs other than host.
 	Layers []string
 	// Upper is a directory outside that keeps what is written to the root: its
 	// directory "upper" is the writable layer, and can be one of Layers later.

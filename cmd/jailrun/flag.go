@@ -95,7 +95,7 @@ var flagTable = [...]flagDef{
 	{"cwd", "cow|ro|rw|none", "how the current directory is seen inside", once, (*request).setCWD},
 	{"C", "DIR", "as if started in DIR", once, nil},
 	{"workdir", "DIR", "first working directory inside", once, (*request).setWorkdir},
-	{"layer", "DIR", "a read-only layer over --rootfs; the last one on top", many, func(r *request, v string) error { return add(&r.spec.Layers, v) }},
+	{"layer", "DIR|TAR", "a read-only layer over --rootfs; the last one on top", many, func(r *request, v string) error { return add(&r.spec.Layers, v) }},
 	{"upper", "DIR", "keep what is written to the root in DIR/upper, a layer for later runs", once, func(r *request, v string) error { return text(&r.spec.Upper, v) }},
 	{"copy-in", "SRC:DST", "give the job a copy of SRC", many, (*request).addCopyIn},
 	{"copy-out", "SRC[:DST]", "copy SRC out when the job is over; DST.tar gets a tar", many, (*request).addCopyOut},

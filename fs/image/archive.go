@@ -40,7 +40,10 @@ func openFile(name string) (*os.File, error) {
 		return nil, err
 	}
 	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
+	switch {
+	case err == nil && st.IsDir():
+		err = &os.PathError{Op: "open", Path: name, Err: errors.New("is a directory: an OCI layout is named oci:DIR, and the directory of a root needs no import")}
+	case err == nil && !st.Mode().IsRegular():
 		err = &os.PathError{Op: "open", Path: name, Err: errors.New("is no regular file")}
 	}
 	if err != nil {
@@ -162,6 +165,8 @@ func chooseSaved(images []saved, tag string) (*saved, error) {
 	switch {
 	case tag != "":
 		return nil, fmt.Errorf("%w: tag %q; it has %s", ErrNoImage, tag, strings.Join(tags, ", "))
+	case len(images) == 0:
+		return nil, fmt.Errorf("manifest.json: %w: it names no image", ErrFormat)
 	case len(images) != 1:
 		return nil, fmt.Errorf("%w without a tag: it has %d images: %s", ErrNoImage, len(images), strings.Join(tags, ", "))
 	}

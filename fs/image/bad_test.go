@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -212,7 +213,24 @@ func TestBadManifests(t *testing.T) {
 		"other digest": {func(l *aLayout) string {
 			return config(l, `{"rootfs":{"diff_ids":["md5:00"]}}`) + l.descriptor(layer) + `]}`
 		}, ""},
-		"not JSON": {func(*aLayout) string { return `{"layers":` }, ""},
+		"not JSON":        {func(*aLayout) string { return `{"layers":` }, "manifest sha256:"},
+		"config not JSON": {func(l *aLayout) string { return config(l, "<html>") + l.descriptor(layer) + `]}` }, "configuration: is not in a form"},
+		"config an array": {func(l *aLayout) string { return config(l, "[]") + l.descriptor(layer) + `]}` }, "configuration: is not in a form"},
+		"config with a string for a list": {func(l *aLayout) string {
+			return config(l, `{"config":{"Env":"A=b"},"rootfs":{"diff_ids":["`+digest(layer)+`"]}}`) + l.descriptor(layer) + `]}`
+		}, "Env"},
+		"no config": {func(l *aLayout) string { return `{"schemaVersion":2,"layers":[` + l.descriptor(layer) + `]}` }, "no SHA-256 digest"},
+		"schema 1":  {func(*aLayout) string { return `{"schemaVersion":1,"fsLayers":[]}` }, "no SHA-256 digest"},
+		"SHA-512": {func(l *aLayout) string {
+			return config(l, `{"rootfs":{"diff_ids":["`+digest(layer)+`"]}}`) + strings.Replace(l.descriptor(layer), digest(layer), "sha512:"+strings.Repeat("0", 128), 1) + `]}`
+		}, "no SHA-256 digest"},
+		"climbing digest": {func(l *aLayout) string { return `{"config":{"digest":"sha256:../../etc/passwd"}}` }, "manifest sha256:"},
+		"other machine": {func(l *aLayout) string {
+			return config(l, `{"os":"linux","architecture":"vax","rootfs":{"diff_ids":["`+digest(layer)+`"]}}`) + l.descriptor(layer) + `]}`
+		}, "the image is for linux/vax, and this machine is linux/" + runtime.GOARCH},
+		"other system": {func(l *aLayout) string {
+			return config(l, `{"os":"windows","architecture":"`+runtime.GOARCH+`","rootfs":{"diff_ids":["`+digest(layer)+`"]}}`) + l.descriptor(layer) + `]}`
+		}, "the image is for windows/"},
 		"not a layer": {func(l *aLayout) string {
 			return config(l, `{"rootfs":{"diff_ids":["`+digest(layer)+`"]}}`) + strings.Replace(l.descriptor(layer), "image.layer.v1.tar", "artifact", 1) + `]}`
 		}, "media type"},
@@ -240,24 +258,6 @@ func (l *aLayout) descriptor(layer []byte) string {
 	b, err := json.Marshal(map[string]any{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": l.blob(layer), "size": len(layer)})
 	require.NoError(l.t, err)
 	return string(b)
-}
-
-// TestChoice: which image of a layout is meant must be said.
-func TestChoice(t *testing.T) {
-	t.Parallel()
-	l := newLayout(t)
-	l.add("a", "", tarOf(t, file("a", "")))
-	l.add("b", "", tarOf(t, file("b", "")))
-	s := newStore(t)
-	for tag, want := range map[string]string{"": "it has a, b", "c": `tag "c"; it has a, b`} {
-		_, err := s.Import(t.Context(), l.source(tag), Options{})
-		require.ErrorIs(t, err, ErrNoImage)
-		assert.Contains(t, err.Error(), want)
-	}
-	_, err := s.Import(t.Context(), Source{Layout, "/no/such/dir", ""}, Options{})
-	assert.ErrorIs(t, err, fs.ErrNotExist)
-	_, err = s.Import(t.Context(), l.source("a"), Options{Name: "../x"})
-	assert.ErrorContains(t, err, `name "../x"`)
 }
 
 // TestErrorText: image, layer and entry, escaped.

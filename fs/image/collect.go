@@ -62,7 +62,7 @@ func (s *Store) collect(got *Collected) error {
 		if m == nil {
 			continue
 		}
-		for _, l := range m.Layers {
+		for _, l := range m.Directories() {
 			layers[l] = true
 		}
 	}

@@ -64,6 +64,7 @@ func (t *tree) dropHidden() error {
 				if err := unix.Unlinkat(fd, base, 0); err != nil {
 					return err
 				}
+				delete(t.whiteouts, name)
 				break
 			}
 			if dirName == "." {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -118,7 +119,7 @@ func (l *aLayout) add(tag, packing string, layers ...[]byte) {
 		})
 	}
 	config := l.blob(l.json(map[string]any{
-		"architecture": "amd64", "os": "linux", "config": l.config, "rootfs": map[string]any{"type": "layers", "diff_ids": diffIDs},
+		"architecture": runtime.GOARCH, "os": "linux", "config": l.config, "rootfs": map[string]any{"type": "layers", "diff_ids": diffIDs},
 	}))
 	st, err := os.Stat(l.blobPath(config))
 	require.NoError(l.t, err)

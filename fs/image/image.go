@@ -30,14 +30,15 @@ func openTar(name string) (*found, error) {
 		return nil, err
 	}
 	return &found{close: f.Close, layers: []blob{{size: st.Size(), open: func(context.Context) (io.ReadCloser, error) {
-		return io.NopCloser(f), nil
+		_, err := f.Seek(0, io.SeekStart)
+		return io.NopCloser(f), err
 	}}}}, nil
 }
 
 // writeImage writes what a launch reads.
-func (s *Store) writeImage(id string, layers []string, c *v1.ConfigFile) error {
+func (s *Store) writeImage(id string, layers []string, over string, c *v1.ConfigFile) error {
 	m := &jfs.Image{
-		ID: id, Layers: layers, Workdir: c.Config.WorkingDir,
+		ID: id, Layers: layers, Over: over, Workdir: c.Config.WorkingDir,
 		Entrypoint: c.Config.Entrypoint, Cmd: c.Config.Cmd,
 	}
 	for _, kv := range c.Config.Env {

@@ -141,6 +141,9 @@ func (s Source) key() (string, error) {
 		if s.Kind == Layout && errors.Is(err, unix.ENOENT) {
 			return "", nil // readLayout says it better
 		}
+		if s.Kind == Layout && errors.Is(err, unix.ENOTDIR) {
+			return "", &Error{Image: s.String(), Err: fmt.Errorf("%w: it is a file, and an OCI layout is a directory; a tar of one is named docker-archive:FILE", ErrFormat)}
+		}
 		return "", &os.PathError{Op: "open", Path: s.file(), Err: err}
 	}
 	return jfs.SourceKey(&st), nil

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -47,9 +47,10 @@ func (i *importing) run() (*Imported, error) {
 	}
 	i.got.Layers = len(i.found.layers)
 	var layers []string
+	over := ""
 	switch {
 	case config == nil:
-		config, layers, err = i.plainTar()
+		config, layers, over, err = i.plainTar()
 	case i.store.flat:
 		layers, err = i.flatten(config)
 	default:
@@ -58,7 +59,7 @@ func (i *importing) run() (*Imported, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &i.got, i.store.writeImage(i.got.ID, layers, config)
+	return &i.got, i.store.writeImage(i.got.ID, layers, over, config)
 }
 
 // config checks the configuration against the layers. It is nil for a plain tar.
@@ -72,6 +73,8 @@ func (i *importing) config() (*v1.ConfigFile, error) {
 	}
 	n := len(i.found.layers)
 	switch {
+	case c.OS != "" && c.OS != "linux", c.Architecture != "" && c.Architecture != runtime.GOARCH:
+		return nil, fmt.Errorf("configuration: the image is for %s/%s, and this machine is linux/%s", c.OS, c.Architecture, runtime.GOARCH)
 	case n == 0:
 		return nil, fmt.Errorf("%w: it has no layers", ErrFormat)
 	case n > jfs.MaxLayers:
@@ -92,20 +95,23 @@ func (i *importing) config() (*v1.ConfigFile, error) {
 // layers makes sure of each layer, from the bottom up.
 func (i *importing) layers(c *v1.ConfigFile) ([]string, error) {
 	names := make([]string, 0, len(i.found.layers))
+	hides := map[string]int{}
 	for n, b := range i.found.layers {
 		diffID := c.RootFS.DiffIDs[n].String()
 		m, fresh, err := i.store.layer(i.ctx, b, diffID, i.budget, i.tick(n))
 		if err != nil {
 			return nil, i.layerError(n, err)
 		}
-		if n == 0 && m.hides > 0 {
-			// An overlay lists the whiteouts of its lowest layer as names that
-			// nobody can open. The layer may be a higher one of another image.
-			return i.flatten(c)
-		}
 		i.count(m, fresh)
 		i.tell(n, 0, map[bool]State{true: Done, false: Present}[fresh])
-		names = append(names, jfs.LayerName(diffID))
+		name := jfs.LayerName(diffID)
+		names, hides[name] = append(names, name), m.hides
+	}
+	names = jfs.WithoutRepeats(names)
+	if hides[names[0]] > 0 {
+		// An overlay lists the whiteouts of its lowest layer as names that
+		// nobody can open. The layer may be a higher one of another image.
+		return i.flatten(c)
 	}
 	return names, nil
 }
@@ -121,9 +127,10 @@ func (i *importing) count(m *layerMeta, fresh bool) {
 
 // flatten unpacks all layers into one directory, which stands under the id of
 // the image.
-func (i *importing) flatten(*v1.ConfigFile) ([]string, error) {
+func (i *importing) flatten(c *v1.ConfigFile) ([]string, error) {
 	s, name := i.store, jfs.LayerName(i.got.ID)
 	i.got.Flat = true
+	i.got.Bytes, i.got.Skipped, i.got.LeftOut = 0, 0, nil // counted as layers, some may be
 	if m, ok, err := s.have(name, i.got.ID); ok || err != nil {
 		if ok {
 			i.count(m, false)
@@ -134,23 +141,20 @@ func (i *importing) flatten(*v1.ConfigFile) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = i.flattenIn(work, name)
+	err = i.flattenIn(work, name, c)
 	return []string{name}, errors.Join(err, s.removeWork(work))
 }
 
-func (i *importing) flattenIn(work lock, name string) error {
-	p, err := i.store.beginUnpacking(work, i.budget, true)
+func (i *importing) flattenIn(work lock, name string, c *v1.ConfigFile) error {
+	// Of the same files some may have been charged as a layer.
+	p, err := i.store.beginUnpacking(work, newBudget(i.budget.limits), true)
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	config, err := i.config()
-	if err != nil {
-		return err
-	}
 	for n, b := range i.found.layers {
 		p.u.tree.nextLayer()
-		if _, err := p.add(i.ctx, b, config.RootFS.DiffIDs[n].String(), i.tick(n)); err != nil {
+		if _, err := p.add(i.ctx, b, c.RootFS.DiffIDs[n].String(), i.tick(n)); err != nil {
 			return i.layerError(n, err)
 		}
 		i.tell(n, 0, Done)
@@ -161,63 +165,6 @@ func (i *importing) flattenIn(work lock, name string) error {
 		i.got.Fresh = len(i.found.layers)
 	}
 	return err
-}
-
-// plainTar unpacks a tar whose digest is known only when it has been read, and
-// makes the configuration of an image of one layer.
-func (i *importing) plainTar() (*v1.ConfigFile, []string, error) {
-	s := i.store
-	work, err := s.newWorkDir()
-	if err != nil {
-		return nil, nil, err
-	}
-	diffID, err := i.plainTarIn(work)
-	if err = errors.Join(err, s.removeWork(work)); err != nil {
-		return nil, nil, err
-	}
-	h, err := v1.NewHash(diffID)
-	if err != nil {
-		return nil, nil, err
-	}
-	config := &v1.ConfigFile{OS: "linux", RootFS: v1.RootFS{Type: "layers", DiffIDs: []v1.Hash{h}}}
-	text, err := json.Marshal(config)
-	if err != nil {
-		return nil, nil, err
-	}
-	sum := sha256.Sum256(text)
-	i.got.ID = fmt.Sprintf("sha256:%x", sum)
-	return config, []string{jfs.LayerName(diffID)}, nil
-}
-
-func (i *importing) plainTarIn(work lock) (string, error) {
-	p, err := i.store.beginUnpacking(work, i.budget, i.store.flat)
-	if err != nil {
-		return "", err
-	}
-	defer p.close()
-	diffID, err := p.add(i.ctx, i.found.layers[0], "", i.tick(0))
-	if err != nil {
-		return "", i.layerError(0, err)
-	}
-	name := jfs.LayerName(diffID)
-	m, ok, err := i.store.have(name, diffID)
-	if err == nil && !ok {
-		var l lock
-		if l, err = i.store.workDir(name); err != nil {
-			return "", err
-		}
-		// Another import of the same layer may have been under way.
-		if m, ok, err = i.store.have(name, diffID); err == nil && !ok {
-			m, err = p.publish(name, diffID)
-		}
-		err = errors.Join(err, i.store.removeWork(l))
-	}
-	if err != nil {
-		return "", err
-	}
-	i.count(m, !ok)
-	i.tell(0, 0, Done)
-	return diffID, nil
 }
 
 func (i *importing) layerError(n int, err error) error {

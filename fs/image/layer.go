@@ -143,6 +143,10 @@ func (p *unpacking) add(ctx context.Context, b blob, diffID string, tick func(in
 	if err := p.u.unpack(ctx, in); err != nil {
 		return "", err
 	}
+	if diffID == "" && in.ended {
+		// A file that was cut off between two entries. Of a layer the digest tells.
+		return "", fmt.Errorf("%w: the archive is truncated: it has no end", ErrFormat)
+	}
 	packed, plain, err := in.digests()
 	switch {
 	case err != nil:
@@ -168,7 +172,7 @@ func (p *unpacking) publish(name, diffID string) (*layerMeta, error) {
 	if err := unix.Syncfs(int(p.root.Fd())); err != nil {
 		return nil, os.NewSyscallError("syncfs", err)
 	}
-	m := &layerMeta{diffID: diffID, bytes: u.bytes, entries: u.entries, leftOut: u.leftOut, skipped: u.skipped, hides: len(u.tree.whiteouts)}
+	m := &layerMeta{diffID: diffID, bytes: u.bytes, entries: u.entries, leftOut: u.leftOut, skipped: u.skipped, hides: len(u.tree.whiteouts) + u.tree.hidden}
 	s, dir := p.store, p.work.f.Name()
 	if err := s.writeFile("meta/"+name, m.encode(), true); err != nil {
 		return nil, err

@@ -10,11 +10,14 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sys/unix"
+
+	jfs "github.com/jailrun/jailrun/fs"
 )
 
 // maxDocument bounds indexes, manifests and configurations.
@@ -40,11 +43,22 @@ func document(in files, name string) ([]byte, error) {
 
 // blobDocument reads a document that is named by its digest, and checks it.
 func blobDocument(in files, h v1.Hash) ([]byte, error) {
+	if err := knownDigest(h); err != nil {
+		return nil, err
+	}
 	b, err := document(in, blobName(h))
 	if err == nil {
 		err = checkDigest(b, h.String(), blobName(h))
 	}
 	return b, err
+}
+
+// knownDigest refuses a digest that no file could be checked against.
+func knownDigest(h v1.Hash) error {
+	if !jfs.IsDigest(h.String()) {
+		return fmt.Errorf("%w: it is named by %q, which is no SHA-256 digest", ErrFormat, h)
+	}
+	return nil
 }
 
 func checkDigest(b []byte, want, name string) error {
@@ -117,26 +131,38 @@ func readLayout(in files, tag string) (*found, error) {
 
 const refName = "org.opencontainers.image.ref.name"
 
-// choose takes the image of a tag out of an index.
+// choose takes the image of a tag out of an index. A tag may stand at the images
+// of several architectures.
 func choose(list []v1.Descriptor, tag string) (v1.Descriptor, error) {
 	var tags []string
+	var tagged []v1.Descriptor
 	for _, d := range list {
-		if t := d.Annotations[refName]; t != "" {
-			if t == tag {
-				return d, nil
-			}
+		t := d.Annotations[refName]
+		if t != "" && !slices.Contains(tags, t) {
 			tags = append(tags, t)
+		}
+		if t == tag {
+			tagged = append(tagged, d)
 		}
 	}
 	switch {
-	case tag != "":
-		return v1.Descriptor{}, fmt.Errorf("%w: tag %q; it has %s", ErrNoImage, tag, strings.Join(tags, ", "))
-	case len(list) == 1:
+	case tag != "" && len(tagged) == 1:
+		return tagged[0], nil
+	case tag != "" && len(tagged) == 0:
+		return v1.Descriptor{}, fmt.Errorf("%w: tag %q; it has %s", ErrNoImage, tag, orNone(tags))
+	case tag == "" && len(list) == 1:
 		return list[0], nil
-	case len(tags) > 0:
-		return v1.Descriptor{}, fmt.Errorf("%w without a tag: it has %s", ErrNoImage, strings.Join(tags, ", "))
+	case tag == "" && len(tags) > 0:
+		return v1.Descriptor{}, fmt.Errorf("%w without a tag: it has %s", ErrNoImage, orNone(tags))
 	}
-	return forThisMachine(list)
+	return forThisMachine(tagged)
+}
+
+func orNone(list []string) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	return strings.Join(list, ", ")
 }
 
 // forThisMachine takes the image of this architecture out of an index.
@@ -151,7 +177,7 @@ func forThisMachine(list []v1.Descriptor) (v1.Descriptor, error) {
 		}
 		have = append(have, d.Platform.String())
 	}
-	return v1.Descriptor{}, fmt.Errorf("%w for linux/%s: it has %s", ErrNoImage, runtime.GOARCH, strings.Join(have, ", "))
+	return v1.Descriptor{}, fmt.Errorf("%w for linux/%s: it has %s", ErrNoImage, runtime.GOARCH, orNone(have))
 }
 
 // readManifest reads what a descriptor names: an image, or once an index of
@@ -182,7 +208,7 @@ func readManifest(in files, d v1.Descriptor, depth int) (*found, error) {
 	}
 	f := &found{config: config, close: func() error { return nil }}
 	for _, l := range m.Layers {
-		if err := checkLayerType(l.MediaType); err != nil {
+		if err := errors.Join(checkLayerType(l.MediaType), knownDigest(l.Digest)); err != nil {
 			return nil, fmt.Errorf("layer %s: %w", l.Digest, err)
 		}
 		f.layers = append(f.layers, blob{digest: l.Digest.String(), size: l.Size, open: func(context.Context) (io.ReadCloser, error) {

@@ -121,6 +121,38 @@ func TestRunAsImageSays(t *testing.T) {
 	assert.Equal(t, "ONLY=this\n", output(t, c))
 }
 
+// TestRunAsImageCannotSay: what the image asks for and cannot have is told as the
+// image's, and can be chosen.
+func TestRunAsImageCannotSay(t *testing.T) {
+	s := stateFor(t)
+	l := newLayout(t)
+	for tag, tt := range map[string]struct {
+		config map[string]any
+		reason string
+		choose func(*sandbox.Cmd)
+	}{
+		"user":     {map[string]any{"User": "nosuch"}, `its user "nosuch"`, func(c *sandbox.Cmd) { c.User = "7" }},
+		"group":    {map[string]any{"User": "7:nosuch"}, `its user "7:nosuch"`, func(c *sandbox.Cmd) { c.User = "7" }},
+		"large-id": {map[string]any{"User": "99999999999"}, `its user "99999999999"`, func(c *sandbox.Cmd) { c.User = "7" }},
+		"workdir":  {map[string]any{"WorkingDir": "/proc/x"}, `its working directory "/proc/x"`, func(c *sandbox.Cmd) { c.Workdir = "/tmp" }},
+	} {
+		l.config = tt.config
+		l.add(tag, "", hostDirs(t))
+		imported(t, s, l.source(tag), Options{Name: tag})
+		c := inImage(tag, "/bin/true")
+		c.CWD = sandbox.CWDAuto
+		_, err := c.Run(t.Context())
+		var field *sandbox.FieldError
+		require.ErrorAs(t, err, &field, tag)
+		assert.Equal(t, "rootfs", field.Field)
+		assert.ErrorContains(t, err, tt.reason)
+		c = inImage(tag, "/bin/true")
+		c.CWD = sandbox.CWDAuto
+		tt.choose(c)
+		assert.Empty(t, output(t, c), "the control")
+	}
+}
+
 // TestRunManyLayers: as many layers as an image may have, on top of each other.
 func TestRunManyLayers(t *testing.T) {
 	s := stateFor(t)

@@ -109,6 +109,20 @@ func TestDockerArchive(t *testing.T) {
 	require.NoError(t, os.WriteFile(dir+"/one.tgz", packed, 0o644))
 	require.NoError(t, os.WriteFile(dir+"/both.tar", dockerArchive(t, map[string]v1.Image{"debian:12": one, "tool:2": two}), 0o644))
 	require.NoError(t, os.WriteFile(dir+"/cut.tar", single[:len(single)-3000], 0o644))
+	layer := tarOf(t, file("f", ""))
+	saved := func(name, manifest string, more ...entry) {
+		require.NoError(t, os.WriteFile(dir+"/"+name, tarOf(t, append([]entry{file("manifest.json", manifest)}, more...)...), 0o644))
+	}
+	const manifest = `[{"Config":"c.json","RepoTags":["x:1"],"Layers":["l.tar"]}]`
+	config := file("c.json", `{"rootfs":{"diff_ids":["`+digest(layer)+`"]}}`)
+	saved("none.tar", "[]")
+	saved("object.tar", "{}")
+	saved("words.tar", "hello")
+	saved("noconfig.tar", manifest)
+	saved("nolayer.tar", manifest, config)
+	saved("html.tar", manifest, file("c.json", "<html>"), file("l.tar", string(layer)))
+	saved("other.tar", manifest, config, file("l.tar", string(tarOf(t, file("other", "")))))
+	require.NoError(t, os.WriteFile(dir+"/cut.tgz", packed[:len(packed)/2], 0o644))
 	require.NoError(t, os.WriteFile(dir+"/root.tar", tarOf(t, file("etc/x", "")), 0o644))
 	want, err := one.ConfigName()
 	require.NoError(t, err)
@@ -125,6 +139,14 @@ func TestDockerArchive(t *testing.T) {
 		})
 	}
 	for f, reason := range map[string]string{
+		"none.tar":       "names no image",
+		"object.tar":     "manifest.json: is not in a form",
+		"words.tar":      "manifest.json: is not in a form",
+		"noconfig.tar":   "configuration: open c.json",
+		"nolayer.tar":    `layer "l.tar": open l.tar`,
+		"html.tar":       "configuration: is not in a form",
+		"other.tar":      "layer 1 of 1 (" + digest(layer) + "): its tar does not have the digest",
+		"cut.tgz":        "compressed stream is truncated",
 		"both.tar":       "without a tag: it has 2 images",
 		"both.tar:x":     `tag "x"`,
 		"cut.tar":        "truncated",
@@ -156,7 +178,7 @@ func TestLinkedLayers(t *testing.T) {
 	s := newStore(t)
 	got, m := imported(t, s, Source{Kind: Archive, Path: path}, Options{Name: "linked"})
 	assert.Equal(t, 1, got.Fresh)
-	assert.Equal(t, []string{jfs.LayerName(id), jfs.LayerName(id), jfs.LayerName(id)}, m.Layers)
+	assert.Equal(t, []string{jfs.LayerName(id)}, m.Layers, "an overlay takes no directory twice")
 
 	loop := t.TempDir() + "/loop.tar"
 	require.NoError(t, os.WriteFile(loop, tarOf(t, symlink("manifest.json", "manifest.json")), 0o644))

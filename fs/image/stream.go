@@ -67,6 +67,7 @@ type stream struct {
 	stop   chan struct{}
 	done   sync.WaitGroup
 	err    error // why chunks was closed
+	ended  bool  // who reads has met the end
 }
 
 const inFlight = 6
@@ -131,7 +132,7 @@ func (s *stream) read(r io.Reader, out chan<- []byte) error {
 		switch {
 		case err == nil:
 			continue
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && s.ended(z):
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && s.isAtEnd(z):
 			_, err = io.Copy(io.Discard, counted) // what stands behind the compressed stream is hashed as well
 			return err
 		}
@@ -139,9 +140,9 @@ func (s *stream) read(r io.Reader, out chan<- []byte) error {
 	}
 }
 
-// ended tells the end of a stream in the middle of a chunk from a stream that
+// isAtEnd tells the end of a stream in the middle of a chunk from a stream that
 // was cut off, which io.ReadFull reports alike.
-func (s *stream) ended(z io.Reader) bool {
+func (s *stream) isAtEnd(z io.Reader) bool {
 	var b [1]byte
 	_, err := z.Read(b[:])
 	return err == io.EOF
@@ -171,6 +172,7 @@ func (s *stream) Read(p []byte) (int, error) {
 			if s.err != nil {
 				return 0, s.err
 			}
+			s.ended = true
 			return 0, io.EOF
 		}
 		s.rest, s.whole = b, b[:cap(b)]

@@ -21,8 +21,9 @@ type tree struct {
 	// flat applies whiteouts instead of keeping them. made then holds the names
 	// of the layer that is being applied, with all above them: a whiteout and
 	// an opaque directory hide nothing of their own layer.
-	flat bool
-	made map[string]bool
+	flat   bool
+	made   map[string]bool
+	hidden int // how many whiteouts and marks of opaque directories were applied
 }
 
 type dir struct {

@@ -14,6 +14,7 @@ func (t *tree) whiteout(name string) error {
 		return err
 	}
 	if t.flat {
+		t.hidden++
 		switch {
 		case !t.made[name]:
 			return t.removeBelow(parent, name, base)
@@ -43,6 +44,7 @@ func (t *tree) opaque(name string) error {
 	}
 	t.note(name)
 	if t.flat {
+		t.hidden++
 		return t.purge(name)
 	}
 	t.dirs[name].opaque = true

@@ -49,11 +49,13 @@ func (a *attempt) cacheKey() string {
 	for _, target := range slices.Sorted(maps.Keys(j.Inputs)) {
 		fmt.Fprintf(h, "%q %s\n", target, a.sources[j.Inputs[target]])
 	}
-	identity, err := rootIdentity(root)
-	if err != nil {
-		return "" // told by the launch
+	for _, from := range append([]string{root}, spec.Layers...) {
+		identity, err := rootIdentity(from)
+		if err != nil {
+			return "" // told by the launch
+		}
+		fmt.Fprintf(h, "%s\n", identity)
 	}
-	fmt.Fprintf(h, "%s\n", identity)
 	return hex.EncodeToString(h.Sum(nil))
 }
 
