@@ -68,7 +68,7 @@ var rlimits = [Resources]struct {
 	unix.RLIMIT_AS:         {"RLIMIT_AS", unlimited},
 	unix.RLIMIT_LOCKS:      {"RLIMIT_LOCKS", unlimited},
 	unix.RLIMIT_SIGPENDING: {"RLIMIT_SIGPENDING", 256},
-	unix.RLIMIT_MSGQUEUE:   {"RLIMIT_MSGQUEUE", 819200}, // the kernel's own default: POSIX queues stay in the default profile
+	unix.RLIMIT_MSGQUEUE:   {"RLIMIT_MSGQUEUE", 0}, // queues are charged to the user who made the namespace: the caller would have none left
 	unix.RLIMIT_NICE:       {"RLIMIT_NICE", 0},
 	unix.RLIMIT_RTPRIO:     {"RLIMIT_RTPRIO", 0},
 	unix.RLIMIT_RTTIME:     {"RLIMIT_RTTIME", unlimited},

@@ -30,7 +30,7 @@ func TestRlimitsDefaults(t *testing.T) {
 	assert.Empty(t, notes)
 	const inf = unlimited
 	assert.Equal(t, [Resources]uint64{
-		inf, inf, inf, 8 << 20, 1, inf, inf, 1024, 64 << 10, inf, inf, 256, 819200, 0, 0, inf,
+		inf, inf, inf, 8 << 20, 1, inf, inf, 1024, 64 << 10, inf, inf, 256, 0, 0, 0, inf,
 	}, maxima(set))
 	for i := range set {
 		assert.Equal(t, set[i].Max, set[i].Cur, rlimits[i].name)
@@ -48,7 +48,7 @@ func TestRlimitsAsked(t *testing.T) {
 	assert.Empty(t, notes)
 	const inf = unlimited
 	assert.Equal(t, [Resources]uint64{
-		3, 10 << 20, inf, 64 << 20, 0, inf, 65, 32, 0, 1 << 30, inf, 256, 819200, 0, 0, inf,
+		3, 10 << 20, inf, 64 << 20, 0, inf, 65, 32, 0, 1 << 30, inf, 256, 0, 0, 0, inf,
 	}, maxima(set))
 }
 

@@ -74,6 +74,12 @@ func (pl *Plan) appendLimits(rl [limits.Resources]unix.Rlimit, f *facts) {
 	}
 	add(pl.root.SealProc(p)...)
 	for i, l := range rl {
+		if i == unix.RLIMIT_NOFILE && pl.filters.lowersLate {
+			pl.filters.nofile = l
+			add(prog.SetLimit(i, rlimitNames[i], unix.Rlimit{Cur: f.hard[i].Max, Max: f.hard[i].Max}).
+				Because("a descriptor is still to be sent: what jobs of the user have in flight counts against this"))
+			continue
+		}
 		add(prog.SetLimit(i, rlimitNames[i], l))
 	}
 }
@@ -157,6 +163,13 @@ type filters struct {
 	listen   bool
 	listener prog.Slot // if listen
 	record   bool
+
+	// A job may have descriptors in flight up to its own RLIMIT_NOFILE, and
+	// the kernel counts them by user (too_many_unix_fds): at the same limit no
+	// other job could send its listener. So that one is lowered after it, if
+	// the filter allows the call.
+	lowersLate bool
+	nofile     unix.Rlimit
 }
 
 // pidProc says whether the job sees processes in /proc and nothing else: under
@@ -195,6 +208,8 @@ func (pl *Plan) chooseFilters(s *Spec, unnamed bool) error {
 	}
 	if pl.filters.listen {
 		pl.filters.listener = pl.Program.Slot("listener")
+		answer, known := seccomp.Evaluate(bpf, &lowering)
+		pl.filters.lowersLate = known && answer.Allowed() && !s.RecordCalls
 	}
 	return nil
 }
@@ -217,10 +232,14 @@ func (pl *Plan) loadFilters(s *Spec) []prog.Step {
 	if !f.listen {
 		return []prog.Step{loadFilter(f.loaded, s.profile()).Because(why)}
 	}
-	return []prog.Step{
+	steps := []prog.Step{
 		listenFilter(f.loaded, s.profile(), f.listener).Because(why),
 		prog.SendListener(f.listener).Because("for the names of the calls that are denied"),
 	}
+	if f.lowersLate {
+		steps = append(steps, prog.SetLimit(unix.RLIMIT_NOFILE, rlimitNames[unix.RLIMIT_NOFILE], f.nofile))
+	}
+	return steps
 }
 
 // appendScrub adds init's own loss of rights, after the fork of the job and

@@ -1,10 +1,16 @@
 package sandbox_test
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -114,6 +120,56 @@ print(n)`)
 	out, _, err := c.Output(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, "0\n", string(out))
+}
+
+// hoards makes POSIX queues and puts descriptors in flight until refused, says
+// how many and why, and holds them until its standard input ends.
+func hoards([]string) {
+	queues := 0
+	for ; queues < 1000; queues++ {
+		name, _ := unix.BytePtrFromString("q" + strconv.Itoa(queues))
+		if _, _, errno := unix.Syscall6(unix.SYS_MQ_OPEN, uintptr(unsafe.Pointer(name)), unix.O_RDWR|unix.O_CREAT, 0o600, 0, 0, 0); errno != 0 {
+			break
+		}
+	}
+	rights := unix.UnixRights(slices.Repeat([]int{0}, 253)...)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
+	for err == nil {
+		err = unix.Sendmsg(pair[0], []byte{0}, rights, nil, 0)
+	}
+	fmt.Println(queues, errors.Is(err, unix.ETOOMANYREFS))
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+func init() { jobs["hoards"] = hoards }
+
+// TestQuotas: what the kernel counts by user and a job may use up is not all
+// that the caller and his other jobs have (A47).
+func TestQuotas(t *testing.T) {
+	few := uint64(64)
+	c := asJob(copyHelper(t), "hoards")
+	c.Limits.Rlimits.NoFile = &few
+	c.Seccomp, c.Unsafe = "none", []string{sandbox.UnsafeNoSeccomp} // the wall behind the filter
+	held, let := io.Pipe()
+	said, out := io.Pipe()
+	c.Stdin, c.Stdout = held, out
+	ended := make(chan error)
+	go func() {
+		_, err := c.Run(t.Context())
+		ended <- err
+	}()
+	var queues int
+	var full bool
+	_, err := fmt.Fscanln(said, &queues, &full)
+	require.NoError(t, err)
+	assert.Zero(t, queues)
+	assert.True(t, full, "the control: as many as its own limit allows are in flight")
+
+	res, text, errs := shell(t, "ulimit -n; mount -t proc p /tmp", func(c *sandbox.Cmd) { c.Limits.Rlimits.NoFile = &few })
+	assert.Equal(t, "64\n", text, errs)
+	assert.NotEmpty(t, res.Denied, "its listener arrived")
+	require.NoError(t, let.Close())
+	require.NoError(t, <-ended)
 }
 
 // TestDirectoryRoot runs in a root of the user's.

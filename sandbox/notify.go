@@ -33,6 +33,9 @@ const maxDenied = 1000
 // sender is the call with which the job passes its listener on, as filters see it.
 var sender = seccomp.Call{Number: unix.SYS_SENDMSG, Arch: seccomp.Arch, Args: [6]uint64{2: prog.ListenerFlags}}
 
+// lowering is the call with which the job lowers RLIMIT_NOFILE after that.
+var lowering = seccomp.Call{Number: unix.SYS_PRLIMIT64, Arch: seccomp.Arch, Args: [6]uint64{1: unix.RLIMIT_NOFILE}}
+
 // A DeniedCall is a system call that the filter refused.
 type DeniedCall struct {
 	Syscall string `json:"syscall"`

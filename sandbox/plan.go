@@ -163,13 +163,13 @@ func planned(s *Spec, f *facts, b build) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := pl.chooseFilters(s, b.unnamed); err != nil {
+		return nil, err
+	}
 	pl.appendJobStart(io)
 	pl.appendLimits(rl, f)
 	pl.constantWalls(rl, f)
 	if err := pl.appendConfine(s, f); err != nil {
-		return nil, err
-	}
-	if err := pl.chooseFilters(s, b.unnamed); err != nil {
 		return nil, err
 	}
 	if b.late {

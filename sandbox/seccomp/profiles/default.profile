@@ -106,7 +106,7 @@ reason language runtimes and shader compilers share memory by descriptor; the me
 allow memfd_create
 
 group ipc
-reason the job has its own ipc namespace and its memory is charged to it
+reason the job has its own ipc namespace and its memory is charged to it; POSIX queues are charged to its caller, too, so its RLIMIT_MSGQUEUE is 0: none can be made
 allow shmget shmat shmdt shmctl semget semop semtimedop semctl
 allow msgget msgsnd msgrcv msgctl
 allow mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr
