@@ -161,6 +161,7 @@ func hintRows() []hintRow {
 		// What can run out anywhere.
 		{errno: on(unix.EMFILE), text: "jailrun has no descriptors left: raise the caller's RLIMIT_NOFILE (ulimit -n)"},
 		{errno: on(unix.ENFILE), text: "the host has no descriptors left: raise the sysctl fs.file-max"},
+		{errno: on(unix.ETOOMANYREFS), text: "the user has more descriptors on their way through sockets than the caller's RLIMIT_NOFILE: raise it (ulimit -Hn), or end what does not receive them"},
 		{errno: on(unix.ENOMEM), text: "there is no memory left on the host or in the caller's group (memory.max)"},
 		{errno: on(unix.EDQUOT), text: "the user's disk quota is used up (quota -s)"},
 		{errno: on(unix.ENOSPC), text: "the file system is full, or out of inodes (df -h, df -i)"},

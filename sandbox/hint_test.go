@@ -135,6 +135,7 @@ var hintCases = []struct {
 
 	{"EMFILE", "descriptors", call("pipe2", unix.EMFILE), nil, "ulimit -n"},
 	{"ENFILE", "descriptors", call("pipe2", unix.ENFILE), nil, "fs.file-max"},
+	{"ETOOMANYREFS", "root", call("sendmsg", unix.ETOOMANYREFS), nil, "ulimit -Hn"},
 	{"ENOMEM", "run", call("poll", unix.ENOMEM), nil, "memory.max"},
 	{"EDQUOT", "result", &os.PathError{Op: "write", Path: "/r", Err: unix.EDQUOT}, nil, "quota -s"},
 	{"ENOSPC", "result", &os.PathError{Op: "write", Path: "/r", Err: unix.ENOSPC}, nil, "df -h"},

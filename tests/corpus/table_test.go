@@ -137,6 +137,13 @@ var memoryRows = []row{
 	{name: "socket buffers", run: c("sockets"), limit: small, want: sandbox.MemoryLimit, blind: inTheKernel},
 	{name: "page tables", run: c("page-tables"), limit: small, want: sandbox.MemoryLimit, blind: inTheKernel},
 	{name: "inodes", run: c("inodes"), limit: memory, want: sandbox.MemoryLimit, blind: inTheKernel},
+	{name: "private pages of a file", run: c("private"), limit: memory, want: sandbox.MemoryLimit, check: within},
+	{name: "epoll watches", run: c("watches"), limit: small, want: sandbox.MemoryLimit, blind: inTheKernel},
+	{name: "filters of its own", run: c("filters"), limit: small, want: sandbox.MemoryLimit, blind: inTheKernel},
+	{name: "timers", run: c("timers"), limit: small, want: sandbox.Exited, code: int(unix.EAGAIN)},
+	{name: "queued signals", run: c("signals"), limit: small, want: sandbox.Exited, code: int(unix.EAGAIN)},
+	{name: "descriptors in flight", run: c("in-flight"), limit: small, want: sandbox.Exited, code: int(unix.ETOOMANYREFS)},
+	{name: "names that were not found", run: c("names"), limit: small, want: sandbox.Exited},
 	{name: "a name that spoofs the kernel's log", run: c("spoofer"), limit: memory, want: sandbox.MemoryLimit, check: func(t *testing.T, r *sandbox.Result) {
 		assert.NotContains(t, r.Cause, "\n")
 	}},

@@ -159,8 +159,8 @@ const struct program floods[] = {
 
 int main(int argc, char **argv)
 {
-	const struct program *tables[] = { deaths, clocks, memory, floods };
-	for (int i = 0; argc > 1 && i < 4; i++)
+	const struct program *tables[] = { deaths, clocks, memory, objects, floods };
+	for (int i = 0; argc > 1 && i < 5; i++)
 		for (const struct program *p = tables[i]; p->name; p++)
 			if (!strcmp(p->name, argv[1]))
 				return p->run(argc > 2 ? atoi(argv[2]) : 0);

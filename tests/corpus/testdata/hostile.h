@@ -24,7 +24,7 @@ struct program {
 	int (*run)(int arg);
 };
 
-extern const struct program deaths[], clocks[], memory[], floods[];
+extern const struct program deaths[], clocks[], memory[], objects[], floods[];
 
 #define MIB (1 << 20)
 
