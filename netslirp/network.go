@@ -228,6 +228,9 @@ func (n *Network) drive(pid int, user, net *os.File, said *tail) (running, error
 		return startPasta(pid, n.group, n.wall.dns, n.config.Ports)
 	}
 	d := n.slirp
+	if d == nil {
+		return nil, errors.New("Attach before Prepare")
+	}
 	n.slirp = nil
 	return d, d.await()
 }

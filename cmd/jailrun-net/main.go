@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -64,87 +62,42 @@ func serve(asked []string) error {
 	}
 }
 
-// parse reads what was asked: the flags of jailrun, one NAME=VALUE a word.
-func parse(asked []string) (c netslirp.Config, err error) {
-	for _, word := range asked {
-		name, value, _ := strings.Cut(word, "=")
-		switch name {
-		case "net":
-			c.Driver, err = netslirp.ParseDriver(value)
-		case "net-allow":
-			if value == "dns" {
-				c.DNS = true
-				break
-			}
-			var a netslirp.Allow
-			a, err = netslirp.ParseAllow(value)
-			c.Allow = append(c.Allow, a)
-		case "publish":
-			var p netslirp.Port
-			p, err = netslirp.ParsePort(value)
-			c.Ports = append(c.Ports, p)
-		case "net-rate":
-			c.Rate, err = strconv.ParseUint(value, 10, 64)
-		default:
-			err = errors.New("is not understood: jailrun and jailrun-net are of different versions")
-		}
-		if err != nil {
-			return c, fmt.Errorf("--%s: %w", name, err)
-		}
-	}
-	return c, nil
-}
-
 // A server keeps what the requests of one run have made.
 type server struct {
-	network *netslirp.Network
-	wrong   error // with what was asked
-	detach  func() (json.RawMessage, error)
+	network  *netslirp.Network
+	wrong    error // with what was asked
+	prepared bool
+	detach   func() (json.RawMessage, error)
 }
 
-// answer does what one request asks for: prepare, attach PID, detach.
-func (s *server) answer(request string, oob []byte) (string, error) {
-	verb, arg, _ := strings.Cut(request, " ")
-	switch verb {
+// answer does what one request asks for.
+func (s *server) answer(text string, oob []byte) (string, error) {
+	r, err := parseRequest(text, oob)
+	for _, fd := range r.fds {
+		f := os.NewFile(uintptr(fd), "namespace")
+		defer f.Close()
+		r.files = append(r.files, f)
+	}
+	if err != nil {
+		return "", err
+	}
+	switch r.verb {
 	case "prepare":
 		if s.wrong != nil {
 			return "", s.wrong
 		}
 		hosts, resolv, err := s.network.Prepare(context.Background(), nil) // our own group is the helpers'
+		s.prepared = err == nil
 		return hosts + "\x00" + resolv, err
 	case "attach":
-		return "", s.attach(arg, oob)
-	case "detach":
-		record, err := s.leave()
-		return string(record), err
+		if !s.prepared { // the runner reads the answer to prepare, which says why
+			return "", errors.New("not prepared")
+		}
+		s.detach, err = s.network.Attach(context.Background(), r.pid, r.files[0], r.files[1], r.files[2])
+		return "", err
 	}
-	return "", fmt.Errorf("unknown request %q", verb)
-}
-
-func (s *server) attach(arg string, oob []byte) error {
-	var pid int
-	if _, err := fmt.Sscan(arg, &pid); err != nil {
-		return err
-	}
-	msgs, err := unix.ParseSocketControlMessage(oob)
-	if err != nil || len(msgs) != 1 {
-		return fmt.Errorf("attach came without descriptors: %w", err)
-	}
-	fds, err := unix.ParseUnixRights(&msgs[0])
-	if err != nil {
-		return err
-	}
-	var files []*os.File
-	for _, fd := range fds {
-		f := os.NewFile(uintptr(fd), "namespace")
-		defer f.Close()
-		files = append(files, f)
-	}
-	if len(files) != 3 {
-		return fmt.Errorf("attach came with %d descriptors", len(files))
-	}
-	s.detach, err = s.network.Attach(context.Background(), pid, files[0], files[1], files[2])
-	return err
+	record, err := s.leave()
+	return string(record), err
 }
 
 func (s *server) leave() (json.RawMessage, error) {
@@ -163,26 +116,4 @@ func (s *server) end(err error) error {
 		err = errors.Join(err, detachErr)
 	}
 	return errors.Join(err, s.network.Close())
-}
-
-// reply sends an answer, or an error with its hint.
-func reply(answer string, failed error) error {
-	msg := "ok\x00" + answer
-	if failed != nil {
-		hint := ""
-		if own, ok := errors.AsType[interface {
-			error
-			Hint() string
-		}](failed); ok {
-			hint = own.Hint()
-		}
-		var errno unix.Errno
-		path := ""
-		if onPath, ok := errors.AsType[*os.PathError](failed); ok {
-			path = onPath.Path
-		}
-		errors.As(failed, &errno)
-		msg = fmt.Sprintf("error\x00%d\x00%s\x00%s\x00%s", errno, path, hint, failed)
-	}
-	return os.NewSyscallError("send", unix.Sendto(socket, []byte(msg), unix.MSG_NOSIGNAL, nil))
 }
