@@ -68,6 +68,7 @@ const (
 	defaultCompile = 60
 	defaultTime    = 10 * time.Second
 	mostCases      = 20_000
+	mostMiB        = 16 << 20 // 16 TiB
 )
 
 // Read reads a package. fsys is its directory.
@@ -79,6 +80,9 @@ func Read(fsys fs.FS) (*Package, error) {
 	var c config
 	if err := yaml.Unmarshal(text, &c); err != nil { // which bounds aliases itself
 		return nil, fmt.Errorf("problem.yaml: %w", err)
+	}
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("problem.yaml: limits: %w", err)
 	}
 	p := &Package{
 		Name: title(c.Name), MemoryMiB: or(c.Limits.Memory, defaultMemory), OutputMiB: or(c.Limits.Output, defaultOutput),
@@ -98,6 +102,24 @@ func Read(fsys fs.FS) (*Package, error) {
 		}
 	}
 	return p, nil
+}
+
+// check refuses what no job can have, and what no number of bytes or of
+// nanoseconds can be.
+func (c *config) check() error {
+	for _, l := range [...]struct {
+		name, unit string
+		n, most    int
+	}{
+		{"memory", "MiB", c.Limits.Memory, mostMiB},
+		{"output", "MiB", c.Limits.Output, mostMiB},
+		{"compilation_time", "seconds", c.Limits.CompilationTime, 3600},
+	} {
+		if l.n < 0 || l.n > l.most {
+			return fmt.Errorf("%s: %d %s; want 1 to %d", l.name, l.n, l.unit, l.most)
+		}
+	}
+	return nil
 }
 
 func readFile(fsys fs.FS, name string) ([]byte, error) {
@@ -161,7 +183,7 @@ func (p *Package) time(fsys fs.FS, seconds float64) error {
 	switch {
 	case seconds == 0:
 		p.TimeLimit, p.TimeNote = defaultTime, "the package names no time limit; 10s is taken (--time-limit)"
-	case seconds < 0.001 || seconds > 3600:
+	case !(seconds >= 0.001 && seconds <= 3600): // nor not-a-number
 		return fmt.Errorf("problem.yaml: a time limit of %g seconds", seconds)
 	default:
 		p.TimeLimit = time.Duration(seconds * float64(time.Second))
