@@ -180,7 +180,7 @@ func read(f *os.File, header, each func(line []byte) error) (int64, error) {
 		}
 		whole := err == nil && looksWhole(line)
 		switch {
-		case errors.Is(err, io.EOF) && n == 0:
+		case errors.Is(err, io.EOF) && end == 0: // nothing, or a header that was not written whole
 			return 0, fmt.Errorf("%s is no journal: it has no header", f.Name())
 		case errors.Is(err, io.EOF):
 			return end, nil
