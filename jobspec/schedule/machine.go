@@ -55,6 +55,9 @@ func memTotal(info []byte) int64 {
 	for line := range bytes.Lines(info) {
 		if rest, ok := bytes.CutPrefix(line, []byte("MemTotal:")); ok {
 			kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(string(rest)), " kB"), 10, 64)
+			if kib < 0 || kib > math.MaxInt64>>10 {
+				return 0
+			}
 			return kib << 10
 		}
 	}
