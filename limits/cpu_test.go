@@ -1,6 +1,8 @@
 package limits
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,5 +140,29 @@ func FuzzParseDuration(f *testing.F) {
 		again, err := ParseDuration(d.String())
 		require.NoError(t, err)
 		require.Equal(t, d, again)
+	})
+}
+
+// A list of CPUs comes from a user and from the kernel: what one names the other
+// has to name as well.
+func FuzzCPUSet(f *testing.F) {
+	for _, s := range []string{"0", "0-3,8", "3-0", "", ",", "1-", "-1", "8191", "8192", "0-8191", "00", "18446744073709551615", "1-18446744073709551616", "0-1-2", "0\n"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		set, err := parseCPUSet(text)
+		if err != nil {
+			return
+		}
+		require.NotZero(t, set, "a list names a CPU")
+		var list []string
+		for cpu := range len(set) * 64 {
+			if set[cpu/64]&(1<<(cpu%64)) != 0 {
+				list = append(list, strconv.Itoa(cpu))
+			}
+		}
+		again, err := parseCPUSet(strings.Join(list, ","))
+		require.NoError(t, err)
+		require.Equal(t, set, again)
 	})
 }

@@ -132,3 +132,34 @@ func TestWithin(t *testing.T) {
 		assert.Equal(t, want, within(list, netip.MustParsePrefix(p)) != nil, p)
 	}
 }
+
+func FuzzParsePort(f *testing.F) {
+	for _, s := range []string{"8080:80", "127.0.0.1:8080:80/udp", "0.0.0.0:1:65535/tcp", "::1:1:2", "1:2:3:4", "0:1", "1:65536", "+1:2", "1:2/", "1:2/sctp", ":", "999.1.1.1:1:2", "::ffff:1.2.3.4:1:2"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := ParsePort(s)
+		if err != nil {
+			return
+		}
+		require.NotZero(t, p.Host)
+		require.NotZero(t, p.Job)
+		require.True(t, p.IP.Is4())
+		again, err := ParsePort(p.String())
+		require.NoError(t, err)
+		require.Equal(t, p, again)
+	})
+}
+
+func FuzzParseDriver(f *testing.F) {
+	for _, s := range []string{"", "slirp", "slirp:rootlesskit", "pasta", "host", "slirp:"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		d, err := ParseDriver(s)
+		if err == nil {
+			require.Equal(t, s, string(d))
+			require.NotEmpty(t, s)
+		}
+	})
+}

@@ -8,3 +8,6 @@ func OwnKeyring() []Step {
 	}
 	return steps
 }
+
+// ParseAnswer reads a spawner's answer.
+var ParseAnswer = parseAnswer

@@ -44,5 +44,8 @@ func FuzzMessages(f *testing.F) {
 			require.True(t, r.Exit.Status.Exited() || r.Exit.Status.Signaled())
 			require.False(t, r.Ready)
 		}
+		if _, _, err := prog.ParseAnswer(b); err == nil {
+			require.Len(t, b, 8)
+		}
 	})
 }
