@@ -55,7 +55,7 @@ type Throttle struct {
 	confirmed bool          // settled was set by Landed
 	marked    bool          // mark is valid
 	mark      time.Duration // CPU time used at the first step after that
-	resists   bool
+	burnt     time.Duration // by a job that resists, while it should have stood still
 }
 
 // NewThrottle makes a throttle for a share on a machine with ncpu CPUs.
@@ -119,16 +119,20 @@ func (t *Throttle) watch() {
 	case !t.marked:
 		t.marked, t.mark = true, t.used
 	case t.used-t.mark > resistBound+time.Duration(t.ncpu)*tick:
-		t.resists = true
+		t.burnt = t.used - t.mark
 	}
 }
 
 // Excuse takes back that the job resists: the stop has not arrived yet. What it
 // burns from the next step on counts again.
-func (t *Throttle) Excuse() { t.resists, t.marked = false, false }
+func (t *Throttle) Excuse() { t.burnt, t.marked = 0, false }
 
 // Resists reports whether the job was seen running while it should stand
 // still: it has itself continued, by a timer or another process, and does not
 // obey. It burns more than its share, or the pause would have ended, and
 // nothing but its end will change that.
-func (t *Throttle) Resists() bool { return t.resists }
+func (t *Throttle) Resists() bool { return t.burnt > 0 }
+
+// Burnt is the CPU time that a job which resists has used while it should have
+// stood still; else 0.
+func (t *Throttle) Burnt() time.Duration { return t.burnt }

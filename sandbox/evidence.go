@@ -110,8 +110,7 @@ func (w watcher) String() string {
 type firing struct {
 	by watcher
 	at time.Duration // when it was given
-	// value is what was measured: bytes, nanoseconds, or for byShare
-	// thousandths of one CPU. 0 if nothing was.
+	// value is what was measured: bytes or nanoseconds. 0 if nothing was.
 	value int64
 	// graced: SIGTERM came first, and the job ran on for a while.
 	graced bool

@@ -15,7 +15,6 @@ import (
 type share struct {
 	watch   *watch
 	loop    *limits.Throttle
-	begun   time.Duration
 	stopped bool
 	// stoppedAt is when the last stop was ordered.
 	stoppedAt time.Duration
@@ -29,7 +28,7 @@ type share struct {
 const suspendedCheck = 20 * time.Millisecond
 
 func newShare(w *watch, cpu limits.CPU) *share {
-	return &share{watch: w, loop: limits.NewThrottle(cpu, onlineCPUs()), begun: limits.Now()}
+	return &share{watch: w, loop: limits.NewThrottle(cpu, onlineCPUs())}
 }
 
 // tick measures, stops or continues, and returns when to come back.
@@ -60,8 +59,7 @@ func (s *share) tick(now time.Duration) time.Duration {
 	}
 	switch {
 	case s.loop.Resists():
-		perMille := int64(s.watch.cpu) * int64(limits.OneCPU) / max(1, int64(now-s.begun))
-		s.watch.run.fire(firing{by: byShare, at: now, value: perMille}, false)
+		s.watch.run.fire(firing{by: byShare, at: now, value: int64(s.loop.Burnt())}, false)
 		return 0
 	case run == s.stopped:
 		s.set(!run, &seen)

@@ -147,7 +147,7 @@ func ordered(e *evidence) (Verdict, string) {
 		}
 		return DiskLimit, "disk limit " + sizeText(l.Disk) + " reached" + usedText(value, f.value)
 	case byShare:
-		return CPUShare, "used " + limits.CPU(f.value).String() + " of a CPU where " + l.CPU.String() + " is the limit, and could not be held to it"
+		return CPUShare, "used " + time.Duration(f.value).Round(time.Millisecond).String() + " of CPU time while it was stopped to hold it to " + l.CPU.String() + " of a CPU"
 	case bySyscall:
 		if f.detail == nil {
 			return Syscall, "made a system call for which the filter kills"

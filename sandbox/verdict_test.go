@@ -212,7 +212,7 @@ var verdictCases = []struct {
 	{"disk full is an errno, not a verdict", ran(exited(1), full), Exited},
 	{"disk full and SIGBUS", ran(died(unix.SIGBUS), full), Signaled},
 	{"disk full and success", ran(exited(0), full), Exited},
-	{"share resisted", ran(died(unix.SIGKILL), watchdog, with(func(l *Limits) { l.CPU = 200 }), fires(byShare, early, 984)), CPUShare},
+	{"share resisted", ran(died(unix.SIGKILL), watchdog, with(func(l *Limits) { l.CPU = 200 }), fires(byShare, early, int64(31*time.Millisecond))), CPUShare},
 	{"filter kills", ran(dumped(unix.SIGSYS), killing), Syscall},
 	{"filter asks the runner to kill", ran(died(unix.SIGKILL), killing, fires(bySyscall, early, 0, errors.New("ptrace"))), Syscall},
 	{"filter asks, name unknown", ran(died(unix.SIGKILL), killing, fires(bySyscall, early, 0)), Syscall},
