@@ -126,6 +126,8 @@ func hint(err error) string {
 		return "the image is damaged or was changed: get it again"
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return "make room in the file system of the store: jailrun image rm, jailrun image gc"
+	case errors.Is(err, unix.EROFS):
+		return "set XDG_STATE_HOME to a directory that can be written to"
 	case errors.Is(err, context.Canceled), errors.Is(err, syscall.EINTR):
 		return ""
 	case strings.Contains(err.Error(), "http: server gave HTTP response"):

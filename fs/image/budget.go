@@ -1,6 +1,10 @@
 package image
 
-import "fmt"
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
 
 // Limits bound what an image may take of the host. A zero field is the default.
 type Limits struct {
@@ -19,6 +23,7 @@ type budget struct {
 	limits  Limits
 	bytes   int64
 	entries int
+	tight   bool // limits.Bytes is what the file system of the store has left
 }
 
 func newBudget(l Limits) *budget {
@@ -31,7 +36,17 @@ func newBudget(l Limits) *budget {
 	return &budget{limits: l, bytes: l.Bytes, entries: l.Entries}
 }
 
+// again is the budget as it was at first.
+func (b *budget) again() *budget {
+	fresh := newBudget(b.limits)
+	fresh.tight = b.tight
+	return fresh
+}
+
 func (b *budget) take(n int64) error {
+	if n > b.bytes && b.tight {
+		return fmt.Errorf("%w in the file system of the store: of what it has free %d bytes are for an image, the rest is for others", unix.ENOSPC, b.limits.Bytes)
+	}
 	if n > b.bytes {
 		return fmt.Errorf("%w: the files of the image are more than %d bytes in all", ErrTooLarge, b.limits.Bytes)
 	}

@@ -55,7 +55,7 @@ type Imported struct {
 
 // Import brings an image into the store, or only gives it a name if it is there.
 // What goes wrong in the image is an *[Error]; the store is then as it was.
-func (s *Store) Import(ctx context.Context, src Source, o Options) (*Imported, error) {
+func (s *Store) Import(ctx context.Context, src Source, o Options) (got *Imported, err error) {
 	if o.Name != "" && o.Name != "-" && !jfs.IsImageName(o.Name) {
 		return nil, fmt.Errorf("name %q: want letters, digits and . _ - :, at most 200", o.Name)
 	}
@@ -67,21 +67,44 @@ func (s *Store) Import(ctx context.Context, src Source, o Options) (*Imported, e
 	if err := s.sweep(); err != nil {
 		return nil, err
 	}
-	bud, err := s.budget()
-	if err != nil {
-		return nil, err
-	}
 	key, err := src.key()
 	if err != nil {
 		return nil, err
 	}
-	if got, err := s.known(src); got != nil || err != nil {
-		if err == nil {
-			i := &importing{src: src, found: &found{tag: got.Name}}
-			got.Name = i.name(o)
-			err = s.register(got, src, key)
-		}
+	if got, err := s.knownAs(src, o, key); got != nil || err != nil {
 		return got, err
+	}
+	if key != "" {
+		// Of several imports of one file one unpacks, and the others find it: what
+		// is in a tar, or in a compressed archive, nobody knows before that.
+		work, err := s.workDir("from-" + key)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, s.removeWork(work)) }()
+		if got, err := s.knownAs(src, o, key); got != nil || err != nil {
+			return got, err
+		}
+	}
+	return s.unknown(ctx, src, o, key)
+}
+
+// knownAs is known, with the name that is asked for.
+func (s *Store) knownAs(src Source, o Options, key string) (*Imported, error) {
+	got, err := s.known(src)
+	if got == nil || err != nil {
+		return nil, err
+	}
+	i := &importing{src: src, found: &found{tag: got.Name}}
+	got.Name = i.name(o)
+	return got, s.register(got, src, key)
+}
+
+// unknown imports what the store may not have.
+func (s *Store) unknown(ctx context.Context, src Source, o Options, key string) (*Imported, error) {
+	bud, err := s.budget()
+	if err != nil {
+		return nil, err
 	}
 	f, err := s.find(ctx, src, bud.limits.Bytes)
 	if err != nil {

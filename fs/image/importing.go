@@ -147,7 +147,7 @@ func (i *importing) flatten(c *v1.ConfigFile) ([]string, error) {
 
 func (i *importing) flattenIn(work lock, name string, c *v1.ConfigFile) error {
 	// Of the same files some may have been charged as a layer.
-	p, err := i.store.beginUnpacking(work, newBudget(i.budget.limits), true)
+	p, err := i.store.beginUnpacking(work, i.budget.again(), true)
 	if err != nil {
 		return err
 	}

@@ -54,6 +54,9 @@ func Open(state string, limit Limits) (*Store, error) {
 // whiteout, which an overlay refuses.
 func (s *Store) cannotLayer() (bool, error) {
 	work, err := s.newWorkDir()
+	if errors.Is(err, unix.EROFS) {
+		return false, nil // nothing will be unpacked; what is there can be listed
+	}
 	if err != nil {
 		return false, err
 	}
@@ -68,7 +71,7 @@ func (s *Store) cannotLayer() (bool, error) {
 	switch {
 	case err == nil:
 		return false, nil
-	case errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.EPERM):
+	case errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES): // the last is Landlock's
 		return true, nil
 	}
 	return false, &os.PathError{Op: "try layers in", Path: s.Dir, Err: err}
@@ -273,7 +276,7 @@ func (s *Store) budget() (*budget, error) {
 		return nil, fmt.Errorf("%s: %w: less than 256 MiB are free there", s.Dir, unix.ENOSPC)
 	}
 	if free < b.bytes {
-		b.limits.Bytes, b.bytes = free, free
+		b.limits.Bytes, b.bytes, b.tight = free, free, true
 	}
 	return b, nil
 }
