@@ -22,16 +22,40 @@ const BigProcess = 64 << 20
 
 // isBig reads how much of this process is resident.
 func isBig() (bool, error) {
-	text, err := os.ReadFile("/proc/self/statm")
+	text, err := readProc("/proc/self/statm")
 	if err != nil {
 		return false, err
 	}
-	fields := strings.Fields(string(text)) // size resident shared …, in pages
+	fields := strings.Fields(text) // size resident shared …, in pages
 	if len(fields) < 2 {
 		return false, fmt.Errorf("/proc/self/statm: %q", text)
 	}
 	pages, err := strconv.ParseUint(fields[1], 10, 64)
 	return pages*uint64(os.Getpagesize()) > BigProcess, err
+}
+
+// readProc reads a file of /proc, without the runtime's poller: starting that
+// costs a program with one launch more than anything else here, and the file
+// more than its text.
+func readProc(name string) (string, error) {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	defer unix.Close(fd)
+	var text []byte
+	for buf := make([]byte, 4096); ; {
+		n, err := unix.Read(fd, buf)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return "", &os.PathError{Op: "read", Path: name, Err: err}
+		case n == 0:
+			return string(text), nil
+		default:
+			text = append(text, buf[:n]...)
+		}
+	}
 }
 
 // A spawner is a process that forks programs for this one: a copy of it, made
@@ -52,11 +76,11 @@ type spawner struct {
 func standing() (string, error) {
 	const self = "/proc/thread-self/"
 	var b strings.Builder
-	status, err := os.ReadFile(self + "status")
+	status, err := readProc(self + "status")
 	if err != nil {
 		return "", err
 	}
-	for line := range strings.Lines(string(status)) {
+	for line := range strings.Lines(status) {
 		for _, name := range [...]string{"Uid:", "Gid:", "Groups:", "Cap", "NoNewPrivs:", "Seccomp", "Cpus_allowed:", "Mems_allowed:"} {
 			if strings.HasPrefix(line, name) {
 				b.WriteString(line)
@@ -74,7 +98,7 @@ func standing() (string, error) {
 	if err := unix.Stat(self+"root", &root); err != nil {
 		return "", &os.PathError{Op: "stat", Path: self + "root", Err: err}
 	}
-	groups, err := os.ReadFile(self + "cgroup")
+	groups, err := readProc(self + "cgroup")
 	fmt.Fprintf(&b, "%x %x\n%s", root.Dev, root.Ino, groups)
 	if err != nil {
 		return "", err
