@@ -103,6 +103,7 @@ func (p *Process) fork(flags uint64, bindings []Binding) error {
 	// The exit signal is 0: a program that waits for its own children does not
 	// meet ours (clone(2), __WCLONE), and gets no SIGCHLD.
 	h.cloneInit = cloneArgs{flags: flags | unix.CLONE_PIDFD, pidfd: h.pidfdAddress()}
+	h.kept.heap = heapAround(p)
 	pid, err := forkProgram(h)
 	if err != nil {
 		return err

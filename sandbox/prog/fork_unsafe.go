@@ -53,6 +53,14 @@ func cloned(pid uintptr, errno syscall.Errno) (int, error) {
 
 func (h *head) pidfdAddress() uint64 { return uint64(uintptr(unsafe.Pointer(&h.pidfd))) }
 
+// heapAround is the part of the Go heap in which p lies: the runtime maps it in
+// aligned pieces of 64 MiB.
+func heapAround(p *Process) span {
+	const piece = 64 << 20
+	lo := uintptr(unsafe.Pointer(p)) &^ (piece - 1)
+	return span{lo, lo + piece}
+}
+
 // findImage reads the program headers of this process out of its memory.
 //
 //go:nocheckptr

@@ -62,13 +62,18 @@ type launched struct {
 
 func start(t *testing.T, p *prog.Program, out prog.Slot, more ...prog.Binding) launched {
 	t.Helper()
+	return startBy(t, p.Start, out, more...)
+}
+
+func startBy(t *testing.T, by func([]prog.Binding) (*prog.Process, error), out prog.Slot, more ...prog.Binding) launched {
+	t.Helper()
 	sr, sw, err := os.Pipe()
 	require.NoError(t, err)
 	or, ow, err := os.Pipe()
 	require.NoError(t, err)
 	ctl, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
-	proc, err := p.Start(append(more,
+	proc, err := by(append(more,
 		prog.Binding{Slot: prog.SlotStatus, Fd: int(sw.Fd())}, prog.Binding{Slot: prog.SlotCtl, Fd: ctl[1]}, prog.Binding{Slot: out, Fd: int(ow.Fd())}))
 	require.NoError(t, err)
 	sw.Close()

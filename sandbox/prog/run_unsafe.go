@@ -39,13 +39,18 @@ func cloneInit(h *head) (pid uintptr, errno syscall.Errno) {
 		h.cloneInit.cgroup = uint64(h.slot[SlotInitGroup])
 		h.cloneInit.flags |= unix.CLONE_INTO_CGROUP
 	}
+	withhold(&h.kept, unix.MADV_DONTFORK)
 	pid, _, errno = syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&h.cloneInit)), unsafe.Sizeof(h.cloneInit), 0, 0, 0, 0)
 	if errno == syscall.ENOSYS && h.slot[SlotInitGroup] < 0 {
 		// An outer filter may refuse clone3, whose flags it cannot read.
 		// The third argument is where CLONE_PIDFD stores the descriptor.
 		pid, _, errno = syscall.RawSyscall6(unix.SYS_CLONE, uintptr(h.cloneInit.flags|h.cloneInit.exitSignal), 0, uintptr(h.cloneInit.pidfd), 0, 0, 0)
 	}
-	if pid == 0 && errno == 0 && h.child != 0 { // a spawner ignores SIGCHLD, init must not
+	if pid != 0 || errno != 0 {
+		withhold(&h.kept, unix.MADV_DOFORK)
+		return pid, errno
+	}
+	if h.child != 0 { // a spawner ignores SIGCHLD, init must not
 		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), h.child, 0, 8, 0, 0)
 	}
 	return pid, errno

@@ -45,6 +45,26 @@ func scrub(k *kept) syscall.Errno {
 	}
 }
 
+// withhold keeps the Go heap, but for the stack, out of the next fork, and with
+// MADV_DOFORK lets it in again. Init has no use for it, and the runner would have
+// to copy each page of it that it writes from then on, interrupting the other
+// CPUs for each. A spawner has no heap.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func withhold(k *kept, advice uintptr) {
+	lo, hi := k.heap.lo, k.heap.hi
+	if lo == hi {
+		return
+	}
+	if s := &k.keep[keepStackAt]; s.lo >= lo && s.hi <= hi {
+		syscall.RawSyscall6(unix.SYS_MADVISE, lo, s.lo-lo, advice, 0, 0, 0)
+		lo = s.hi
+	}
+	syscall.RawSyscall6(unix.SYS_MADVISE, lo, hi-lo, advice, 0, 0, 0)
+}
+
 // The indices of kept.keep.
 const (
 	keepImage = iota
