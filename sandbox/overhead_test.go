@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,30 +32,34 @@ func init() {
 		}
 		return sum
 	}
-	timed := func(f func()) {
+	timed := func(f func()) int64 {
 		begin := used()
 		f()
-		fmt.Println(used() - begin)
+		return used() - begin
 	}
-	jobs["stats"] = func([]string) {
+	jobs["stats"] = func([]string) { // the fastest of twenty passes: one is short
 		names, _ := filepath.Glob("*")
 		var st unix.Stat_t
-		timed(func() {
-			for range 300 {
-				for _, n := range names {
-					_ = unix.Lstat(n, &st)
+		fastest := int64(math.MaxInt64)
+		for range 20 {
+			fastest = min(fastest, timed(func() {
+				for range 15 {
+					for _, n := range names {
+						_ = unix.Lstat(n, &st)
+					}
 				}
-			}
-		})
+			}))
+		}
+		fmt.Println(fastest)
 	}
 	jobs["computes"] = func([]string) {
-		timed(func() {
+		fmt.Println(timed(func() {
 			x := uint64(1)
 			for range 200_000_000 {
 				x = x*6364136223846793005 + 1442695040888963407
 			}
 			fmt.Fprintln(os.Stderr, x)
-		})
+		}))
 	}
 	jobs["denied"] = func([]string) { // the fastest of each, in nanoseconds
 		fastest := func(f func()) time.Duration {
@@ -71,7 +76,7 @@ func init() {
 	}
 	jobs["repeats"] = func(args []string) { // N times a command
 		n, _ := strconv.Atoi(args[0])
-		timed(func() {
+		fmt.Println(timed(func() {
 			for range n {
 				cmd := exec.Command(args[1], args[2:]...)
 				if out, err := cmd.CombinedOutput(); err != nil {
@@ -79,7 +84,7 @@ func init() {
 					os.Exit(1)
 				}
 			}
-		})
+		}))
 	}
 }
 
