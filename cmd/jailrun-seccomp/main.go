@@ -18,7 +18,7 @@ const help = `jailrun seccomp: profiles of system call filters
 
   jailrun seccomp list                      the built-in profiles
   jailrun seccomp show PROFILE              the text of one, with its reasons
-  jailrun seccomp explain PROFILE SYSCALL…  how a call is answered, by which line, and why
+  jailrun seccomp explain PROFILE SYSCALL…  how a call (its name or number) is answered, by which line, and why
   jailrun seccomp lint PROFILE              what it allows of what is known to be dangerous
   jailrun seccomp check FILE                compile a profile, and say what is wrong
   jailrun seccomp record [--out FILE] [flags of run] -- CMD [ARG…]

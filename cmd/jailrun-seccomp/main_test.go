@@ -41,6 +41,7 @@ func TestCommands(t *testing.T) {
 		{"explain default clone", 0, []string{"clone (", "EPERM when arg0 any 0x7e020080\n  allow otherwise", "default.profile:", "group clone: a new user namespace"}},
 		{"explain strict clone3 flock", 0, []string{"clone3 (435): ENOSYS", "default.profile:", "flock (", "ENOLCK", "strict.profile:"}},
 		{"explain default socketcall", 0, []string{"socketcall: ENOSYS\n  not listed"}},
+		{"explain default 165 599", 0, []string{seccomp.CallName(165) + " (165): ", "syscall 599 (599): ENOSYS\n  not listed"}},
 		{"lint judge", 0, nil},
 		{"lint default", 1, []string{"allows ptrace: "}},
 		{"check default", 0, []string{"instructions"}},
@@ -71,6 +72,9 @@ func TestCommandsRefuse(t *testing.T) {
 		"compile":                       "compile is for jailrun",
 		"record":                        "record wants a program",
 		"record --out= -- true":         "--out needs a file",
+		"record --out":                  "--out needs a file",
+		"check /dev/zero":               "read /dev/zero: is no regular file",
+		"check ./":                      "is no regular file",
 		"compile --name f --compiler x": "install both from one build",
 	} {
 		_, _, err := say(t, strings.Fields(args)...)
@@ -80,6 +84,7 @@ func TestCommandsRefuse(t *testing.T) {
 		"profile p\nunlisted ENOSYS\nforeign ENOSYS\ngroup g\nreason r\nallow execve\nallow raed": `f:7: group g: "raed" is no system call that is known`,
 		"profile p\nunlisted ENOSYS\nforeign ENOSYS\ngroup g\nreason r\nallow read":               "f:1: execve is not allowed",
 		"profile p\nfrom nope": "f:2: ",
+		"[1, 2]":               "f:1: no JSON: ",
 		"profile p\nfrom default\ngroup g\nreason r\nargs execve\nkill when arg0 in 1":               "f:6: ",
 		`{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"name":"read","action":"SCMP_ACT_NOTIFY"}]}`: "f:1: rule 1 (read)",
 	} {

@@ -12,10 +12,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/jailrun/jailrun/sandbox/seccomp"
 	"github.com/jailrun/jailrun/sandbox/seccomp/profile"
 	"github.com/jailrun/jailrun/sandbox/seccomp/profiles"
 	"github.com/jailrun/jailrun/sandbox/seccomp/reference"
@@ -32,7 +34,7 @@ var arch = map[string]profile.Arch{"amd64": profile.AMD64, "arm64": profile.ARM6
 // load reads a built-in profile, or one in a file.
 func load(name string) (*source, error) {
 	if strings.ContainsAny(name, "/.") {
-		text, err := os.ReadFile(name)
+		text, err := read(name)
 		if err != nil {
 			return nil, err
 		}
@@ -49,11 +51,27 @@ func load(name string) (*source, error) {
 	return &source{p, text}, err
 }
 
+// longest is more than any profile may have, so that parsing says so.
+const longest = 1 << 20
+
+// read takes a file that may be anything: a FIFO would not end, nor /dev/zero.
+func read(name string) ([]byte, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, errors.Join(err, &fs.PathError{Op: "read", Path: name, Err: errors.New("is no regular file")})
+	}
+	return io.ReadAll(io.LimitReader(f, longest))
+}
+
 // parse reads a profile of the user's, in either form.
 func parse(name string, text []byte) (*source, error) {
 	var p *profile.Profile
 	var err error
-	if bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{")) {
+	if text := bytes.TrimLeft(text, " \t\r\n"); len(text) > 0 && (text[0] == '{' || text[0] == '[') {
 		var kernel [2]int
 		if kernel, err = kernelVersion(); err == nil {
 			p, err = profile.ParseOCI(name, string(text), profile.Host{Arch: arch, Kernel: kernel, Number: number, Known: reference.Known})
@@ -162,6 +180,9 @@ func explain(out io.Writer, name string, calls []string) error {
 	}
 	for _, call := range calls {
 		n, here := number(call)
+		if v, err := strconv.ParseUint(call, 10, 31); err == nil {
+			call, n, here = seccomp.CallName(uint32(v)), uint32(v), true
+		}
 		rule := s.profile.Find(call)
 		if !here && rule == nil && !reference.Known(call) {
 			return usage("%q is no system call that is known", call)

@@ -69,6 +69,7 @@ func outFile(args []string) (file string, rest []string, err error) {
 		file, rest = strings.TrimPrefix(args[0], "--out="), args[1:]
 	case len(args) > 1 && args[0] == "--out":
 		file, rest = args[1], args[2:]
+	case len(args) == 1 && args[0] == "--out": // file stays empty
 	default:
 		file, rest = "recorded.profile", args
 	}
