@@ -40,6 +40,8 @@ a = sqlite3.connect("db"); a.execute("pragma journal_mode=wal"); a.execute("crea
 print("hello", sqlite3.connect("db").execute("select a from t").fetchall())'`, "hello [(7,)]", true},
 	{"git", "git", `git init -q . && echo a >f && git add f && git -c user.name=n -c user.email=e commit -qm hello && git log --oneline && git gc -q && git fsck && git status -s`, "hello", true},
 	{"strace", "strace", `strace -f -e trace=execve sh -c /bin/true`, "exited with 0", false},
+	{"gdb", "gdb gcc", `echo 'int main(void){return 7;}' >g.c; gcc -g -o g g.c; gdb -nx -batch -ex "break main" -ex run -ex continue ./g`, "exited with code 07", false},
+	{"valgrind", "valgrind gcc", `echo 'int main(void){return 0;}' >v.c; gcc -g -o v v.c; valgrind --error-exitcode=9 ./v 2>&1`, "0 errors from 0 contexts", true},
 	{"leak sanitizer", "gcc", `printf '#include <stdlib.h>\nvoid *volatile p;int main(){p=malloc(77);p=0;return 0;}' >l.c; gcc -fsanitize=address -o l l.c; ./l || true`, "77 byte(s) leaked", false},
 }
 
