@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -18,7 +17,7 @@ func FuzzParse(f *testing.F) {
 		switch {
 		case err != nil:
 			var u *usageError
-			require.True(t, errors.As(err, &u), "%v", err)
+			require.ErrorAs(t, err, &u)
 		case !help:
 			require.LessOrEqual(t, len(c.args), len(words)-1)
 			require.GreaterOrEqual(t, c.limits.Bytes, int64(0))
