@@ -23,6 +23,6 @@
 //     that quietly has another network than was asked for.
 //
 // Of its siblings the package imports sandbox/prog, to start helpers. jailrun
-// reaches it through a program of its own, jailrun-net, which keeps its
-// dependencies out of the launch path.
+// reaches it through programs of their own, jailrun-net and jailrun-publish, which
+// keep its dependencies out of the launch path.
 package netslirp

@@ -29,6 +29,9 @@ type Config struct {
 	// only entry of the list.
 	DNS   bool
 	Ports []Port
+	// Publish opens Ports, but for pasta, which does it itself; nil is an error
+	// where there are any.
+	Publish Publisher
 	// Rate bounds the bytes a second, each way; 0 does not.
 	Rate uint64
 }
@@ -128,6 +131,8 @@ func (n *Network) check() error {
 		if err := checkPasta(c.Ports); err != nil {
 			return err
 		}
+	} else if len(c.Ports) > 0 && c.Publish == nil {
+		return errNoPublisher
 	}
 	if _, err := findHelper(program); err != nil {
 		return err
@@ -194,7 +199,7 @@ func (n *Network) connect(ctx context.Context, pid int, user, net *os.File) (run
 	said := &tail{}
 	r, err := n.drive(pid, user, net, said)
 	if err == nil && n.api != "" {
-		if err = publish(ctx, n.api, n.config.Ports, said); err != nil {
+		if err = n.config.Publish(ctx, n.api, jobIP, n.config.Ports, said); err != nil {
 			err = errors.Join(err, r.stop())
 		}
 	}
@@ -243,8 +248,8 @@ func (n *Network) answersLoopback() bool {
 }
 
 // detach reads the counters, which live as long as the rules' socket, and kills
-// the helpers. Close waits for their end: the kernel takes 20 ms and more to let
-// go of a tap device.
+// the helpers. Close waits for their end, where they hold no port: the kernel
+// takes 20 ms and more to let go of a tap device.
 func (n *Network) detach(r running, rules *nftables.Conn) (json.RawMessage, error) {
 	rec := Record{Driver: n.config.Driver, Ended: r.ended()}
 	if n.answersLoopback() {
@@ -256,7 +261,11 @@ func (n *Network) detach(r running, rules *nftables.Conn) (json.RawMessage, erro
 		err = rec.read(rules)
 	}
 	r.kill()
-	n.ending = append(n.ending, r)
+	if len(n.config.Ports) > 0 {
+		err = errors.Join(err, r.stop()) // who runs the job again finds them free
+	} else {
+		n.ending = append(n.ending, r)
+	}
 	err = errors.Join(err, rules.CloseLasting())
 	b, encodeErr := json.Marshal(&rec)
 	return b, errors.Join(err, encodeErr)

@@ -4,31 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
-
-	"github.com/rootless-containers/rootlesskit/v3/pkg/port"
-	ports "github.com/rootless-containers/rootlesskit/v3/pkg/port/slirp4netns"
 )
 
-// publish opens the ports on the host, by rootlesskit's driver over the socket
-// at api, which slirp4netns listens on.
-func publish(ctx context.Context, api string, list []Port, said *tail) error {
-	d, err := ports.NewParentDriver(said, api)
-	if err != nil {
-		return err
-	}
-	for _, p := range list {
-		_, err := d.AddPort(ctx, port.Spec{
-			Proto: p.Proto.String(), ParentIP: p.IP.String(), ParentPort: int(p.Host), ChildIP: jobIP.String(), ChildPort: int(p.Job),
-		})
-		if err != nil {
-			return fmt.Errorf("publish %s: %w", p, err)
-		}
-	}
-	return nil
-}
+// A Publisher opens the ports of list on the host, for a job that has the address
+// job, over the socket api that slirp4netns listens on; said takes what is worth
+// a word in an error. Package netslirp/ports has one.
+type Publisher func(ctx context.Context, api string, job netip.Addr, list []Port, said io.Writer) error
+
+var errNoPublisher = errors.New("there is nobody to publish ports: Config.Publish is not set; want ports.Publish of package netslirp/ports")
 
 // checkFree says by name which port cannot be had: slirp4netns' own answer does
 // not say why.

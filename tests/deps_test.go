@@ -41,6 +41,18 @@ func TestHotBinary(t *testing.T) {
 	}
 }
 
+// TestNetworkSibling: every job with a network waits for the start of
+// jailrun-net.
+func TestNetworkSibling(t *testing.T) {
+	t.Parallel()
+	deps := imports(t, "./cmd/jailrun-net")
+	require.Contains(t, deps, module+"netslirp", "the list is jailrun-net's")
+	for _, bad := range []string{"net/http", "crypto/tls", "html/template", "flag", "testing"} {
+		assert.NotContains(t, deps, bad)
+	}
+	assert.Contains(t, imports(t, "./cmd/jailrun-publish"), "net/http", "the control: rootlesskit's port drivers bring it")
+}
+
 // TestLibrary: what imports the library gets no more than jailrun does, but
 // for what it asks for by name (sandbox/hclogtrace).
 func TestLibrary(t *testing.T) {

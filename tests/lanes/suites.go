@@ -40,7 +40,7 @@ func packages() []entry {
 		// The kernel's tier, as in lane uml, whose time is the longer.
 		{pkg: "./tests/corpus", lanes: []string{vm.Systemd, vm.QEMU}, asked: []string{vm.UML}},
 		// User Mode Linux has no nft_reject.
-		{pkg: "./tests/net", lanes: []string{vm.QEMU}, programs: []string{"./cmd/jailrun", "./cmd/jailrun-net", "./tests/net/probe"}},
+		{pkg: "./tests/net", lanes: []string{vm.QEMU}, programs: []string{"./cmd/jailrun", "./cmd/jailrun-net", "./cmd/jailrun-publish", "./tests/net/probe"}},
 	}
 }
 

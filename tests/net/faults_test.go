@@ -227,3 +227,19 @@ func TestHelperLimits(t *testing.T) {
 		})
 	}
 }
+
+// A port that was published is free when its job is over: the next job has it.
+func TestPublishAgain(t *testing.T) {
+	require(t)
+	t.Parallel()
+	for i, d := range drivers {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			port := strconv.Itoa(18100 + i)
+			for range 3 {
+				got, _ := job(t, []string{"--net", d.name, "--publish", port + ":80"}, "tcp="+serverTCP)
+				requires.Equal(t, "ok", got["tcp="+serverTCP])
+			}
+		})
+	}
+}

@@ -103,7 +103,7 @@ func builtBeside() string {
 }
 
 func build(dir string) error {
-	cmd := exec.Command("go", "build", "-trimpath", "-o", dir+"/", "../../cmd/jailrun", "../../cmd/jailrun-net", "./probe")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", dir+"/", "../../cmd/jailrun", "../../cmd/jailrun-net", "../../cmd/jailrun-publish", "./probe")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w: %s", err, out)

@@ -1,7 +1,12 @@
-// jailrun-net gives a job of jailrun's a user-mode network. It is a program of
-// its own so that jailrun carries no network code: jailrun starts it with one
-// end of a socket as descriptor 3 and asks for what package netslirp does.
-package main
+// Package netserver is the siblings jailrun-net and jailrun-publish: they give a
+// job of jailrun's a user-mode network, so that jailrun carries no network code.
+// jailrun starts them with one end of a socket as descriptor 3 and asks for what
+// package netslirp does.
+//
+// Decision: two programs, one of which publishes ports. Rootlesskit's port
+// drivers bring net/http along, which costs the start of a program 0.4 ms, and
+// every job with a network waits for that.
+package netserver
 
 import (
 	"context"
@@ -18,13 +23,14 @@ import (
 // socket is our end of the runner's socket.
 const socket = 3
 
-const usage = `jailrun-net is started by jailrun --net slirp; it has no use of its own.
+const usage = `This program is started by jailrun --net slirp; it has no use of its own.
   jailrun --net slirp -- CMD            a network without the host, its LAN and private ranges
   jailrun --net slirp --net-allow …     only what the list names
   jailrun help flags                    every flag of the network
 `
 
-func main() {
+// Main is the main function of both. The one that has publish publishes ports.
+func Main(publish netslirp.Publisher) {
 	if len(os.Args) < 2 || os.Args[1] != "serve" {
 		fmt.Fprint(os.Stderr, usage)
 		if len(os.Args) == 2 && (os.Args[1] == "help" || os.Args[1] == "--help" || os.Args[1] == "-h") {
@@ -34,7 +40,7 @@ func main() {
 	}
 	// We were executed by descriptor, whose number ps would show.
 	_ = os.WriteFile("/proc/self/comm", []byte("jailrun-net"), 0)
-	if err := serve(os.Args[2:]); err != nil {
+	if err := serve(os.Args[2:], publish); err != nil {
 		fmt.Fprintln(os.Stderr, "jailrun-net:", err)
 		os.Exit(125)
 	}
@@ -42,9 +48,10 @@ func main() {
 
 // serve answers the runner's requests, one datagram each, until its end of the
 // socket is closed: whatever becomes of the runner, the helpers end with us.
-func serve(asked []string) error {
+func serve(asked []string, publish netslirp.Publisher) error {
 	unix.CloseOnExec(socket)
 	config, wrong := parse(asked)
+	config.Publish = publish
 	s := &server{network: netslirp.New(config), wrong: wrong}
 	for {
 		var buf, oob [256]byte

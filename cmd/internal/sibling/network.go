@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -12,9 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Network is the network of one run, made by the sibling jailrun-net: jailrun
-// itself carries no network code. It asks by one datagram and is answered by
-// one. It is a Network of package sandbox.
+// A Network is the network of one run, made by the sibling jailrun-net, or by
+// jailrun-publish where ports are published: jailrun itself carries no network
+// code. It asks by one datagram and is answered by one. It is a Network of
+// package sandbox.
 //
 // The sibling gets ready while the runner works on: whether it can do what was
 // asked is read when the namespaces are there, unless the job's files depend on
@@ -65,7 +67,11 @@ func (n *Network) Prepare(_ context.Context, group *os.File) (hosts, resolv stri
 // start begins to start the sibling: an execve takes half a millisecond, in which
 // the runner has other things to do.
 func (n *Network) start(group *os.File) error {
-	program, err := Find("jailrun-net")
+	name := "jailrun-net"
+	if slices.ContainsFunc(n.asked, func(a string) bool { return strings.HasPrefix(a, "publish=") }) {
+		name = "jailrun-publish"
+	}
+	program, err := Find(name)
 	if err != nil {
 		return err
 	}
