@@ -51,7 +51,7 @@ func promises() []answers {
 		"shmget semget msgget inotify_init1 membarrier mincore mkdir mkdirat memfd_create kill tgkill")...)
 	add(same("ENOSYS", "clone3 openat2 io_uring_setup io_uring_enter io_uring_register memfd_secret map_shadow_stack "+
 		"cachestat pidfd_getfd process_madvise quotactl_fd statmount listmount open_tree move_mount fsopen fsconfig "+
-		"fsmount fspick mount_setattr open_tree_attr listns futex_wait mseal setxattrat 335 336 471 500 600 1023 1073741823")...)
+		"fsmount fspick mount_setattr open_tree_attr listns futex_wait futex_waitv mseal setxattrat 335 336 471 500 600 1023 1073741823")...)
 	add(rows("ENOSYS", "ENOSYS", "kill", "bpf perf_event_open userfaultfd add_key keyctl request_key")...)
 	add(rows("EPERM", "EPERM", "kill", "unshare setns mount umount2 pivot_root chroot open_by_handle_at "+
 		"name_to_handle_at fanotify_init fanotify_mark lookup_dcookie quotactl syslog acct swapon swapoff reboot "+
@@ -59,10 +59,11 @@ func promises() []answers {
 		"adjtimex clock_adjtime vhangup uselib nfsservctl modify_ldt ustat sysfs sethostname kcmp")...)
 	add(same("EPERM", "mbind set_mempolicy migrate_pages move_pages sched_setscheduler sched_setattr sched_setparam "+
 		"ioprio_set vmsplice tee")...)
-	add(rows("allow", "EPERM", "EPERM", "mq_open mq_timedsend mq_notify io_setup io_submit io_getevents io_pgetevents")...)
+	add(rows("allow", "EPERM", "EPERM", "mq_open mq_timedsend mq_notify io_submit io_getevents io_pgetevents")...)
+	add(rows("ENOSYS", "EPERM", "EPERM", "io_setup")...)
 	add(rows("allow", "EPERM", "kill", "ptrace process_vm_readv process_vm_writev")...)
 	add(rows("allow", "allow", "ENOLCK", "flock")...)
-	add(rows("allow", "allow", "ENOSYS", "pidfd_open pidfd_send_signal epoll_pwait2 futex_waitv fchmodat2")...)
+	add(rows("allow", "allow", "ENOSYS", "pidfd_open pidfd_send_signal epoll_pwait2 fchmodat2")...)
 
 	for bit := range 32 {
 		def, strict := "allow", "allow"

@@ -112,7 +112,7 @@ func victims(s *scene) []victim {
 		{"prlimit", call(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, 0, at), "", "", ""},
 		{"memfd", func() error { return closing(unix.MemfdCreate("m", 0)) }, "", "", ""},
 		{"ptrace", call(unix.SYS_PTRACE, unix.PTRACE_ATTACH, none), "ESRCH", "ESRCH", "EPERM"},
-		{"io_setup", call(unix.SYS_IO_SETUP, 0, 1), "*", "*", "EPERM"},
+		{"io_setup", call(unix.SYS_IO_SETUP, 0, 1), "*", "ENOSYS", "EPERM"},
 		{"mq_open", call(unix.SYS_MQ_OPEN, 1, 0), "*", "*", "EPERM"},
 		{"vmsplice", call(unix.SYS_VMSPLICE, none), "EBADF", "EPERM", "EPERM"},
 		{"sched_setscheduler", call(unix.SYS_SCHED_SETSCHEDULER, 0, unix.SCHED_NORMAL, uintptr(unsafe.Pointer(&s.zero))), "", "EPERM", "EPERM"},

@@ -23,6 +23,7 @@ var suspects = []suspect{
 	{"bpf", [6]uint64{}, "bpf: 6 exploited bugs"},
 	{"perf_event_open", [6]uint64{}, "perf events: 2 exploited bugs"},
 	{"userfaultfd", [6]uint64{}, "userfaultfd: stops the kernel in the middle of a copy"},
+	{"io_setup", [6]uint64{1}, "asynchronous I/O: one job may take all requests of the machine (fs.aio-max-nr)"},
 	{"keyctl", [6]uint64{}, "keyrings: keys of the caller, and 199 of them for all his programs"},
 	{"add_key", [6]uint64{}, "keyrings: keys of the caller, and 199 of them for all his programs"},
 	{"request_key", [6]uint64{}, "keyrings: starts a helper of the host's"},

@@ -92,8 +92,9 @@ allow timerfd_create timerfd_settime timerfd_gettime
 allow inotify_init inotify_init1 inotify_add_watch inotify_rm_watch
 
 group old-aio
-reason data bases use it; its modern successor is refused below
-allow io_setup io_destroy io_getevents io_submit io_cancel io_pgetevents
+reason a job could take all requests that the whole machine has (fs.aio-max-nr, 65536), from other users, too; data bases do without, as on a kernel that has none. What takes a context is harmless then
+ENOSYS io_setup
+allow io_destroy io_getevents io_submit io_cancel io_pgetevents
 
 group memory
 reason allocators, loaders, just-in-time compilers; mincore tells about other users' pages only "resident" since Linux 5.2
@@ -122,7 +123,7 @@ allow getpid getppid gettid getpgid setpgid getpgrp getsid setsid
 
 group threads
 reason C libraries call these for every thread
-allow futex futex_waitv
+allow futex
 allow set_tid_address set_robust_list get_robust_list rseq
 allow get_thread_area set_thread_area getcpu sched_yield
 
@@ -214,8 +215,8 @@ ENOSYS bpf perf_event_open userfaultfd memfd_secret
 ENOSYS cachestat=451 map_shadow_stack=453
 
 group young
-reason calls since Linux 6.7 without a user among C libraries; whoever tries them falls back
-ENOSYS futex_wake=454 futex_wait=455 futex_requeue=456 mseal=462
+reason futex_waitv (Linux 5.16), and calls since Linux 6.7, without a user among C libraries; whoever tries them falls back
+ENOSYS futex_waitv futex_wake=454 futex_wait=455 futex_requeue=456 mseal=462
 ENOSYS setxattrat=463 getxattrat=464 listxattrat=465 removexattrat=466
 ENOSYS lsm_get_self_attr=459 lsm_set_self_attr=460 lsm_list_modules=461
 ENOSYS file_getattr=468 file_setattr=469

@@ -66,4 +66,4 @@ kill getpmsg putpmsg afs_syscall tuxcall security
 
 group recent
 reason what C libraries and runtimes do without on an older kernel
-ENOSYS pidfd_open pidfd_send_signal epoll_pwait2 futex_waitv fchmodat2=452
+ENOSYS pidfd_open pidfd_send_signal epoll_pwait2 fchmodat2=452
