@@ -202,7 +202,7 @@ func (c *Cmd) holdLayers(ctx context.Context, s *Spec, f *facts, mayImport bool)
 			return &FieldError{"layer", name, err}
 		}
 		if f.layers[n] = use; use.Over == "" {
-			return fieldError("layer", name, "deletes files of the layers below, which the file system of %s cannot keep: set XDG_STATE_HOME to a directory on ext4, xfs or btrfs", use.store.Dir)
+			return fieldError("layer", name, "is no tar of one layer, or deletes files of the layers below and the file system of %s cannot keep that: ext4, xfs and btrfs can (XDG_STATE_HOME)", use.store.Dir)
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -135,7 +136,7 @@ func TestUnpack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLayout(t)
-			l.add("", "gzip", tarOf(t), tarOf(t, tt.entries...)) // not the lowest, which keeps no whiteouts
+			l.add("", "gzip", tarOf(t, file("lowest", "")), tarOf(t, tt.entries...)) // not the lowest, which keeps no whiteouts
 			s := newStore(t)
 			got, m := imported(t, s, l.source(""), Options{})
 			dir := s.Layers() + "/" + m.Layers[1]
@@ -302,4 +303,40 @@ func TestPlainTar(t *testing.T) {
 		assert.Equal(t, first, got.ID)
 	}
 	assertClean(t, s)
+}
+
+// TestSparse: the two forms in which tar(1) writes holes.
+func TestSparse(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("tar"); err != nil {
+		t.Skip("tar is not installed")
+	}
+	dir := t.TempDir()
+	f, err := os.Create(dir + "/f")
+	require.NoError(t, err)
+	for at, text := range map[int64]string{5 << 20: "middle", 20 << 20: "end"} {
+		_, err = f.WriteAt([]byte(text), at)
+		require.NoError(t, err)
+	}
+	require.NoError(t, f.Close())
+	want, err := os.ReadFile(dir + "/f")
+	require.NoError(t, err)
+	for _, form := range []string{"gnu", "pax"} {
+		name := dir + "/" + form + ".tar"
+		out, err := exec.Command("tar", "-S", "--format="+form, "-C", dir, "-cf", name, "f").CombinedOutput()
+		require.NoError(t, err, string(out))
+		st, err := os.Stat(name)
+		require.NoError(t, err)
+		require.Less(t, st.Size(), int64(1<<20), "the control: the tar itself is sparse")
+		s := newStore(t)
+		got, m := imported(t, s, Source{Kind: Tar, Path: name}, Options{})
+		assert.EqualValues(t, len(want), got.Bytes)
+		path := s.Layers() + "/" + m.Layers[0] + "/f"
+		b, err := os.ReadFile(path)
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(want, b), form)
+		var x unix.Stat_t
+		require.NoError(t, unix.Stat(path, &x))
+		assert.Less(t, x.Blocks*512, int64(1<<20), form)
+	}
 }
