@@ -44,6 +44,7 @@ type run struct {
 	waiting     bool  // for its job, in a pool
 	pool        *Pool // that prepared it, and ends it; else nil
 	jobEnds     []int
+	place       *place // nil unless it waits in the lot
 	wakeLock    sync.Mutex
 	wake        int // eventfd: something changed that the loop must look at
 	streams     [2]*stream

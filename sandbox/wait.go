@@ -22,6 +22,7 @@ func (r *run) supervise() error {
 	if r.plan.watchesMemory() || r.plan.watchesShare() {
 		defer limits.Prompt()()
 	}
+	defer r.unpark()
 	for {
 		r.clock()
 		for _, s := range r.streams {
@@ -37,7 +38,7 @@ func (r *run) supervise() error {
 		if next := r.nextDeadline(); next > 0 {
 			timeout = max(0, next-limits.Now())
 		}
-		if err := poll(fds, timeout); err != nil {
+		if err := r.await(fds, timeout); err != nil {
 			return err
 		}
 		for i, h := range handlers {
