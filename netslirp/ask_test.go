@@ -119,6 +119,11 @@ func TestPin(t *testing.T) {
 		_, _, err := pin(t.Context(), []Allow{{Name: name}}, find, guarded)
 		require.ErrorContains(t, err, says)
 	}
+	_, _, err = pin(t.Context(), []Allow{{Rule: Rule{Dest: netip.MustParsePrefix("127.0.0.1/32")}}}, find, guarded)
+	require.ErrorContains(t, err, "the job's own loopback")
+	var hint *hintError
+	require.ErrorAs(t, err, &hint)
+	assert.Equal(t, "the host's loopback is 10.0.2.2 inside: --net-allow 10.0.2.2:PORT", hint.Hint())
 	_, _, err = pin(t.Context(), make([]Allow, maxAllow+1), find, guarded)
 	require.ErrorContains(t, err, "257 entries")
 	_, _, err = pin(t.Context(), []Allow{{Rule: Rule{Dest: netip.MustParsePrefix("2001:db8::/32")}}}, find, guarded)

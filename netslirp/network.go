@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -74,9 +73,12 @@ func (n *Network) Prepare(ctx context.Context, group *os.File) (hosts, resolv st
 		return "", "", err
 	}
 	c := &n.config
-	n.wall = wall{guarded: guarded, listed: len(c.Allow) > 0 || c.DNS, dns: c.DNS || len(c.Allow) == 0, ports: c.Ports, rate: c.Rate}
+	n.wall = wall{guarded: guarded, listed: len(c.Allow) > 0 || c.DNS, dns: c.DNS || len(c.Allow) == 0, ports: c.Ports, rate: c.Rate, slirp: c.Driver != Pasta}
 	if n.wall.rules, hosts, err = pin(ctx, c.Allow, n.find, guarded); err != nil {
 		return "", "", err
+	}
+	if c.Driver == Pasta && n.wall.opensLoopback() {
+		return "", "", &hintError{fmt.Errorf("%s is the host's loopback, which pasta does not show", gatewayIP), "--net slirp does"}
 	}
 	if err := n.begin(group); err != nil {
 		return "", "", err
@@ -108,7 +110,7 @@ func (n *Network) begin(group *os.File) error {
 		return nil
 	}
 	var err error
-	n.slirp, err = newSlirp(slirpConfig{group: n.group, api: n.api, dns: n.wall.dns, loopback: n.answersLoopback()})
+	n.slirp, err = newSlirp(slirpConfig{group: n.group, api: n.api, dns: n.wall.dns, loopback: n.wall.showsLoopback()})
 	return err
 }
 
@@ -223,7 +225,7 @@ func (n *Network) removeAPI() error {
 func (n *Network) drive(pid int, user, net *os.File, said *tail) (running, error) {
 	switch n.config.Driver {
 	case SlirpRootlesskit:
-		parent, err := newRootlesskit(said, n.api, n.answersLoopback())
+		parent, err := newRootlesskit(said, n.api, n.wall.showsLoopback())
 		if err != nil {
 			return nil, err
 		}
@@ -240,19 +242,15 @@ func (n *Network) drive(pid int, user, net *os.File, said *tail) (running, error
 	return d, d.await()
 }
 
-// answersLoopback reports whether the job has to answer the host's loopback by
-// UDP. libslirp's own switch against the loopback stops those answers too
-// (sotranslate_out), so that the rules are the only wall then.
-func (n *Network) answersLoopback() bool {
-	return slices.ContainsFunc(n.config.Ports, func(p Port) bool { return p.Proto == UDP && p.IP.IsLoopback() })
-}
-
 // detach reads the counters, which live as long as the rules' socket, and kills
 // the helpers. Close waits for their end, where they hold no port: the kernel
 // takes 20 ms and more to let go of a tap device.
 func (n *Network) detach(r running, rules *nftables.Conn) (json.RawMessage, error) {
 	rec := Record{Driver: n.config.Driver, Ended: r.ended()}
-	if n.answersLoopback() {
+	switch {
+	case n.wall.opensLoopback():
+		rec.Note = "the host's loopback is open to the job where the list says " + gatewayIP.String() + ", and closed by nf_tables alone elsewhere"
+	case n.wall.answersLoopback():
 		rec.Note = "the host's loopback is closed to the job by nf_tables alone: a UDP port is published on it"
 	}
 	err := rec.read(rules)

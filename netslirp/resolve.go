@@ -14,6 +14,11 @@ const (
 	maxAddresses = 32 // of one name
 )
 
+// hostLoopback says what a list that names a loopback may have meant.
+var hostLoopback = "the host's loopback is " + gatewayIP.String() + " inside: --net-allow " + gatewayIP.String() + ":PORT"
+
+var loopbackOnly = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+
 // A lookup finds the IPv4 addresses of a name.
 type lookup func(ctx context.Context, name string) ([]netip.Addr, error)
 
@@ -31,6 +36,9 @@ func pin(ctx context.Context, list []Allow, find lookup, guarded []netip.Prefix)
 			if !a.Dest.Addr().Is4() {
 				return nil, "", fmt.Errorf("%s: the user-mode network has no IPv6", a.Dest)
 			}
+			if own := within(loopbackOnly, a.Dest); own != nil {
+				return nil, "", &hintError{fmt.Errorf("%s is the job's own loopback, which is open to it in any case", a.Dest), hostLoopback}
+			}
 			rules = append(rules, a.Rule)
 			continue
 		}
@@ -46,7 +54,11 @@ func pin(ctx context.Context, list []Allow, find lookup, guarded []netip.Prefix)
 			r := a.Rule
 			r.Dest = netip.PrefixFrom(ip.Unmap(), 32)
 			if g := within(guarded, r.Dest); g != nil {
-				return nil, "", &hintError{fmt.Errorf("%s resolves to %s, which lies in %s", a.Name, r.Dest.Addr(), g), "private addresses and the host's own are allowed by address only: --net-allow " + r.Dest.Addr().String()}
+				hint := "private addresses and the host's own are allowed by address only: --net-allow " + r.Dest.Addr().String()
+				if within(loopbackOnly, r.Dest) != nil {
+					hint = hostLoopback
+				}
+				return nil, "", &hintError{fmt.Errorf("%s resolves to %s, which lies in %s", a.Name, r.Dest.Addr(), g), hint}
 			}
 			rules = append(rules, r)
 			fmt.Fprintf(&lines, "%s %s\n", r.Dest.Addr(), a.Name)

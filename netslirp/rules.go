@@ -1,12 +1,10 @@
 package netslirp
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"slices"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
@@ -16,6 +14,8 @@ var (
 	jobIP     = netip.MustParseAddr("10.0.2.100")
 	gatewayIP = netip.MustParseAddr("10.0.2.2") // where the host's loopback would be, and where published ports come from
 	dnsIP     = netip.MustParseAddr("10.0.2.3")
+
+	jobNetwork = netip.MustParsePrefix("10.0.2.0/24")
 )
 
 // A wall is what is to be reached and what not.
@@ -26,7 +26,23 @@ type wall struct {
 	dns     bool // the resolver of the network may be asked
 	ports   []Port
 	rate    uint64 // bytes a second, each way; 0 for no bound
+	slirp   bool   // the network is slirp4netns', whoever has started it
 }
+
+// opensLoopback reports whether a rule opens some of the host's loopback.
+func (w *wall) opensLoopback() bool {
+	return slices.ContainsFunc(w.rules, func(r Rule) bool { return r.isHostLoopback() })
+}
+
+// answersLoopback reports whether the job has to answer the host's loopback by
+// UDP. libslirp's own switch against the loopback stops those answers too
+// (sotranslate_out), so that the rules are the only wall then.
+func (w *wall) answersLoopback() bool {
+	return slices.ContainsFunc(w.ports, func(p Port) bool { return p.Proto == UDP && p.IP.IsLoopback() })
+}
+
+// showsLoopback reports whether libslirp's switch is off.
+func (w *wall) showsLoopback() bool { return w.answersLoopback() || w.opensLoopback() }
 
 // Names in the table.
 const (
@@ -52,8 +68,9 @@ type builder struct {
 // neither way: the chains' policy is to drop.
 //
 //	output: lo → TCP beyond its first packet → answers of published UDP ports →
-//	        resolver → rules for guarded places → guarded ranges refused →
-//	        other rules, or all → refused
+//	        resolver → rules for the host's loopback → the job's network refused →
+//	        rules for guarded places → guarded ranges refused → other rules, or
+//	        all → refused
 //
 // Of TCP the packets that begin a connection are judged: without one that
 // passed the job's kernel sends no other, and the job, which has no raw socket
@@ -145,11 +162,27 @@ func (w *wall) fillOutput(b *builder) {
 			b.rule(b.output, parts, allow)
 		}
 	}
-	wide := slices.DeleteFunc(slices.Clone(w.rules), func(r Rule) bool { return within(w.guarded, r.Dest) != nil })
+	var own, narrow, wide []Rule
 	for _, r := range w.rules {
-		if within(w.guarded, r.Dest) != nil {
-			add(r) // asked for by name
+		switch {
+		case r.isHostLoopback():
+			own = append(own, r)
+		case within(w.guarded, r.Dest) != nil:
+			narrow = append(narrow, r) // asked for by name
+		default:
+			wide = append(wide, r)
 		}
+	}
+	for _, r := range own {
+		add(r)
+	}
+	if w.slirp {
+		// libslirp shows the host's loopback under every address of the job's
+		// network: who asks for 10.0.0.0/8 does not mean it.
+		b.rule(b.output, inRange(jobNetwork), deny)
+	}
+	for _, r := range narrow {
+		add(r)
 	}
 	for _, g := range w.guarded {
 		b.rule(b.output, inRange(g), deny)
@@ -183,6 +216,10 @@ func (w *wall) bound(b *builder, chain *nftables.Chain) {
 	})
 }
 
+// isHostLoopback reports whether the rule is about the host's loopback, as slirp
+// shows it.
+func (r *Rule) isHostLoopback() bool { return r.Dest == netip.PrefixFrom(gatewayIP, 32) }
+
 func (r *Rule) protos() []uint8 {
 	if r.Port == 0 || r.AnyProto {
 		return []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP}
@@ -195,105 +232,4 @@ func ipProto(p Proto) uint8 {
 		return unix.IPPROTO_UDP
 	}
 	return unix.IPPROTO_TCP
-}
-
-func accept() []expr.Any { return []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}} }
-
-func goTo(c *nftables.Chain) []expr.Any {
-	return []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: c.Name}}
-}
-
-// loopback matches the device, which has index 1 in every namespace.
-func loopback(key expr.MetaKey) []expr.Any {
-	return []expr.Any{
-		&expr.Meta{Key: key, Register: 1},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.NativeEndian.PutUint32(1)},
-	}
-}
-
-func family(op expr.CmpOp) []expr.Any {
-	return []expr.Any{
-		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
-		&expr.Cmp{Op: op, Register: 1, Data: []byte{unix.NFPROTO_IPV4}},
-	}
-}
-
-func isIPv4() []expr.Any    { return family(expr.CmpOpEq) }
-func isNotIPv4() []expr.Any { return family(expr.CmpOpNeq) }
-
-func isProto(p uint8) []expr.Any {
-	return []expr.Any{
-		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{p}},
-	}
-}
-
-// isSyn matches packets that begin a connection, or all others. Byte 13 of the
-// TCP header holds the flags: FIN 1, SYN 2, RST 4, ACK 16.
-func isSyn(is bool) []expr.Any {
-	op := expr.CmpOpEq
-	if !is {
-		op = expr.CmpOpNeq
-	}
-	return []expr.Any{
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{0x17}, Xor: []byte{0}},
-		&expr.Cmp{Op: op, Register: 1, Data: []byte{0x02}},
-	}
-}
-
-// established matches packets of flows that have seen one each way.
-func established() []expr.Any {
-	mask := binaryutil.NativeEndian.PutUint32(expr.CtStateBitESTABLISHED)
-	return []expr.Any{
-		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: mask, Xor: make([]byte, 4)},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
-	}
-}
-
-// Offsets in the IPv4 and in the transport header.
-const (
-	sourceIP, destinationIP     = 12, 16
-	sourcePort, destinationPort = 0, 2
-)
-
-func portIs(offset uint32, n uint16) []expr.Any {
-	return []expr.Any{
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 2},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.BigEndian.AppendUint16(nil, n)},
-	}
-}
-
-// inRange matches destinations.
-func inRange(p netip.Prefix) []expr.Any {
-	if p.Bits() == 0 {
-		return nil
-	}
-	mask := binary.BigEndian.AppendUint32(nil, ^uint32(0)<<(32-p.Bits()))
-	addr := p.Masked().Addr().As4()
-	return []expr.Any{
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: destinationIP, Len: 4},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: mask, Xor: make([]byte, 4)},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: addr[:]},
-	}
-}
-
-// An endpoint says which end of a packet is counted.
-type endpoint struct{ ip, port uint32 }
-
-var (
-	source      = endpoint{sourceIP, sourcePort}
-	destination = endpoint{destinationIP, destinationPort}
-)
-
-// count adds the packet to its endpoint's counter. Registers 8 to 10 are the
-// 32-bit ones of the first two wide registers: the key lies in them in a row.
-func count(s *nftables.Set, e endpoint) []expr.Any {
-	return []expr.Any{
-		&expr.Payload{DestRegister: unix.NFT_REG32_00, Base: expr.PayloadBaseNetworkHeader, Offset: e.ip, Len: 4},
-		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: unix.NFT_REG32_01},
-		&expr.Payload{DestRegister: unix.NFT_REG32_02, Base: expr.PayloadBaseTransportHeader, Offset: e.port, Len: 2},
-		&expr.Dynset{SrcRegKey: unix.NFT_REG32_00, SetName: s.Name, SetID: s.ID, Operation: unix.NFT_DYNSET_OP_UPDATE, Exprs: []expr.Any{&expr.Counter{}}},
-	}
 }
