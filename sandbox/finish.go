@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/limits"
+	"github.com/jailrun/jailrun/sandbox/plain"
 	"github.com/jailrun/jailrun/sandbox/seccomp"
 )
 
@@ -63,6 +64,9 @@ func (r *run) finish(failure *Error) (*Result, error) {
 	var err error
 	if res.Network, err = r.leaveNetwork(); err != nil {
 		res.Notes = append(res.Notes, "what the network counted is lost: "+err.Error())
+	}
+	if how := networkEnded(res.Network); how != "" {
+		res.Notes = append(res.Notes, "the job's network ended before the job: "+plain.Printable(how))
 	}
 	var lost error
 	if failure == nil && e.begun > 0 {

@@ -1,10 +1,12 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,7 +35,9 @@ type Network interface {
 	// and filter, a NETLINK_NETFILTER socket of that namespace, belong to the
 	// caller. pid is init's. The job is not let go before Attach has returned
 	// without an error. detach ends all helpers and returns what was counted as
-	// a JSON object; the caller calls it once.
+	// a JSON object, as encoding/json writes it; the caller calls it once. A string
+	// "ended" in it says how the network came to end before the job, and becomes a
+	// note of the result.
 	Attach(ctx context.Context, pid int, user, net, filter *os.File) (detach func() (json.RawMessage, error), err error)
 	// Close ends what Prepare began. It is called whenever Prepare was.
 	Close() error
@@ -165,6 +169,21 @@ func (r *run) leaveNetwork() (json.RawMessage, error) {
 		return record, wrap("net", err)
 	}
 	return record, nil
+}
+
+// networkEnded returns how a network came to end before its job, by its record;
+// "" if it did not, or does not say. A quote within a string of JSON is escaped,
+// so that only a name looks like one. A decoder would be new to this program.
+func networkEnded(record json.RawMessage) string {
+	_, rest, _ := bytes.Cut(record, []byte(`"ended":`))
+	text, err := strconv.QuotedPrefix(string(rest))
+	if err == nil {
+		text, err = strconv.Unquote(text)
+	}
+	if err != nil {
+		return ""
+	}
+	return text
 }
 
 // closeNetwork ends what Prepare began, and the group of the helpers.

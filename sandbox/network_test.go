@@ -127,3 +127,21 @@ func TestNetworkCanceled(t *testing.T) {
 		})
 	}
 }
+
+// FuzzNetworkEnded: what a network says of its end is found as a decoder would.
+func FuzzNetworkEnded(f *testing.F) {
+	f.Add("slirp4netns: signal: killed", "slirp")
+	f.Add("", `","ended":"x`)
+	f.Add("a\"ended\":\"b\x00\xff\u2028<", "\\")
+	f.Fuzz(func(t *testing.T, ended, driver string) {
+		record := struct {
+			Driver string `json:"driver"`
+			Ended  string `json:"ended,omitempty"`
+		}{driver, ended}
+		b, err := json.Marshal(&record)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(b, &record))
+		require.Equal(t, record.Ended, networkEnded(b))
+		_ = networkEnded(json.RawMessage(ended))
+	})
+}

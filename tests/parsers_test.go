@@ -101,6 +101,7 @@ var fuzzed = map[string]string{
 	"netslirp.ParsePort":                          "FuzzParsePort",
 	"netslirp.parsePort":                          "FuzzParsePort",
 	"netslirp.parseProto":                         "FuzzParsePort",
+	"sandbox.networkEnded":                        "FuzzNetworkEnded",
 	"sandbox.parseELF":                            "FuzzParseELF",
 	"sandbox.parseSteal":                          "FuzzSteal",
 	"sandbox.passwdHome":                          "- /etc/passwd, which is root's",

@@ -33,14 +33,13 @@ const (
 // tar:FILE or the path of a tar.
 func ParseSource(s string) (Source, error) {
 	kind, rest, ok := strings.Cut(s, ":")
-	switch {
-	case ok && rest == "":
+	file, tag := jfs.CutTag(rest)
+	switch tagged := kind == "oci" || kind == "docker-archive"; {
+	case ok && (rest == "" || tagged && tag == "" && file != rest):
 		return Source{}, fmt.Errorf("%q: nothing stands behind the colon", s)
 	case ok && kind == "oci":
-		dir, tag := jfs.CutTag(rest)
-		return Source{Layout, dir, tag}, nil
+		return Source{Layout, file, tag}, nil
 	case ok && kind == "docker-archive":
-		file, tag := jfs.CutTag(rest)
 		return Source{Archive, file, tag}, nil
 	case ok && kind == "tar":
 		return Source{Kind: Tar, Path: rest}, nil

@@ -155,6 +155,7 @@ func TestHelperDies(t *testing.T) {
 			b, err := os.ReadFile(file)
 			requires.NoError(t, err)
 			assert.Regexp(t, `"ended":"(slirp4netns|pasta): (signal: killed|it ended)`, string(b))
+			assert.Contains(t, string(b), "the job's network ended before the job: ")
 		})
 	}
 }
