@@ -40,17 +40,36 @@ func (w *workplace) try(s sandbox.Spec, asked []string) error {
 		}
 	}
 	err := plan(s)
-	if !errors.Is(err, fs.ErrNotImported) || !strings.Contains(s.Rootfs, "/") {
-		return err
+	for range 1 + len(s.Layers) {
+		source := inFile(err)
+		if source == "" {
+			break
+		}
+		// It is imported now: no job waits for it later.
+		if w.check {
+			return nil
+		}
+		if _, ierr := sibling.Importer(w.quiet)(context.Background(), source); ierr != nil {
+			return fmt.Errorf("%s: %w", source, ierr)
+		}
+		err = plan(s)
 	}
-	// An image in a file. It is imported now: no job waits for it later.
-	if w.check {
-		return nil
+	return err
+}
+
+// inFile is the image or layer that lies in a file and is not imported; "" if err
+// is about something else.
+func inFile(err error) string {
+	field, ok := errors.AsType[*sandbox.FieldError](err)
+	switch {
+	case !ok || !errors.Is(err, fs.ErrNotImported):
+		return ""
+	case field.Field == "layer":
+		return "tar:" + field.Value
+	case strings.Contains(field.Value, "/"):
+		return field.Value
 	}
-	if _, err := sibling.Importer(w.quiet)(context.Background(), s.Rootfs); err != nil {
-		return fmt.Errorf("rootfs: %s: %w", s.Rootfs, err)
-	}
-	return plan(s)
+	return ""
 }
 
 func plan(s sandbox.Spec) error {
