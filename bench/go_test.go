@@ -118,11 +118,7 @@ func BenchmarkClone(b *testing.B) {
 		p.AddInit(prog.StageClone, prog.Call("exit_group", unix.SYS_EXIT_GROUP, prog.Int(0)))
 		b.Run("+"+ns.name, func(b *testing.B) {
 			for b.Loop() {
-				proc, err := p.Start([]prog.Binding{{Slot: prog.SlotStatus, Fd: 2}, {Slot: prog.SlotCtl, Fd: 2}})
-				require.NoError(b, err)
-				require.NoError(b, unix.Waitid(unix.P_PIDFD, int(proc.PidFd.Fd()), nil, unix.WEXITED|unix.WALL, nil))
-				require.NoError(b, proc.PidFd.Close())
-				require.NoError(b, proc.Release())
+				require.NoError(b, cloneOnce(p))
 			}
 		})
 	}
@@ -151,13 +147,7 @@ func BenchmarkStages(b *testing.B) {
 // plain fork and exec.
 func BenchmarkCold(b *testing.B) {
 	lane.Require(b, "userns", "proc")
-	if _, err := exec.LookPath("gcc"); err != nil {
-		b.Skip("no gcc")
-	}
-	plan, err := planOfJailrun()
-	require.NoError(b, err)
-	floor, err := buildFloor(b.Context(), plan, b.TempDir())
-	require.NoError(b, err)
+	floor := theFloor(b)
 	turns(b,
 		whole("library", func() { run(b, cold()) }),
 		whole("exec", func() { require.NoError(b, exec.CommandContext(b.Context(), job).Run()) }),
@@ -265,39 +255,17 @@ func BenchmarkLive(b *testing.B) {
 	}
 }
 
-// BenchmarkRate: jobs a second of that many workers, cold and from a pool.
-func BenchmarkRate(b *testing.B) {
-	lane.Require(b, "userns", "proc")
-	for _, pooled := range []bool{false, true} {
-		for _, workers := range []int{1, 2, 4} {
-			b.Run(fmt.Sprintf("pool=%t/workers=%d", pooled, workers), func(b *testing.B) {
-				command := cold
-				if pooled {
-					p, _ := pool(b, sandbox.Spec{})
-					command = func() *sandbox.Cmd { return p.Command(job) }
-				}
-				begin := time.Now()
-				jobs := make(chan struct{})
-				var all sync.WaitGroup
-				for range workers {
-					all.Go(func() {
-						for range jobs {
-							if _, err := command().Run(b.Context()); err != nil {
-								b.Error(err)
-							}
-						}
-					})
-				}
-				n := 0
-				for ; b.Loop(); n++ {
-					jobs <- struct{}{}
-				}
-				close(jobs)
-				all.Wait()
-				b.ReportMetric(float64(n)/time.Since(begin).Seconds(), "jobs/s")
-			})
-		}
+// theFloor builds the C program that makes the calls of a plan, or skips.
+func theFloor(b *testing.B) string {
+	b.Helper()
+	if _, err := exec.LookPath("gcc"); err != nil {
+		b.Skip("no gcc")
 	}
+	plan, err := planOfJailrun()
+	require.NoError(b, err)
+	floor, err := buildFloor(b.Context(), plan, b.TempDir())
+	require.NoError(b, err)
+	return floor
 }
 
 // BenchmarkReady: the memory of sandboxes that wait in a pool: what the machine

@@ -207,7 +207,7 @@ static int copy(int from, int to)
 	return n > 0;
 }
 
-int main(void)
+static int launch(void)
 {
 	extern char __executable_start[];
 	int status[2], ctl[2], in[2], out[2], err[2], pidfd = -1, code = 125, failure[4];
@@ -260,5 +260,15 @@ int main(void)
 	siginfo_t info;
 	if (waitid(P_PIDFD, pidfd, &info, WEXITED | __WALL))
 		die("waitid", 0, errno);
+	close(pidfd), close(status[0]), close(ctl[0]), close(out[0]), close(err[0]);
+	return code;
+}
+
+/* With a number: so many launches, one after the other, for their rate. */
+int main(int argc, char **argv)
+{
+	int code = 0;
+	for (long n = argc > 1 ? atol(argv[1]) : 1; n > 0; n--)
+		code = launch();
 	return code;
 }
