@@ -51,6 +51,7 @@ test-all: test ## also a slow machine, four kernels, whole matrices, 10000 jobs,
 	go test -count=1 -timeout 30m ./tests/vm -lanes=systemd,qemu
 	go run ./tests/lanes -timeout 15m qemu matrix
 	JAILRUN_TEST_ALL=1 JAILRUN_TEST_TIMEOUT=60m scripts/test ./tests/attacks ./tests/crash ./tests/soak
+	go run ./tests/lanes -timeout 15m -pkg '^./tests/soak$$' uml
 	JAILRUN_CORPUS_RUNS=20 go run ./tests/lanes -pkg tests/corpus -timeout 90m host uml systemd
 	scripts/fuzz 1m
 

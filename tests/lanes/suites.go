@@ -39,6 +39,7 @@ func packages() []entry {
 		{pkg: "./cmd/jailrun", lanes: every},
 		// The kernel's tier, as in lane uml, whose time is the longer.
 		{pkg: "./tests/corpus", lanes: []string{vm.Systemd, vm.QEMU}, asked: []string{vm.UML}},
+		{pkg: "./tests/soak", asked: []string{vm.UML}},
 		// User Mode Linux has no nft_reject.
 		{pkg: "./tests/net", lanes: []string{vm.QEMU}, programs: []string{"./cmd/jailrun", "./cmd/jailrun-net", "./cmd/jailrun-publish", "./tests/net/probe"}},
 	}

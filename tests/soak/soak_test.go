@@ -2,6 +2,7 @@ package soak
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"runtime"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"github.com/jailrun/jailrun/sandbox"
 	"github.com/jailrun/jailrun/tests/lane"
 	"github.com/jailrun/jailrun/tests/rootless"
+	"github.com/jailrun/jailrun/tests/vm"
 )
 
 func TestMain(m *testing.M) { rootless.Main(m) }
@@ -82,6 +84,7 @@ func round(t *testing.T, jobs, atOnce int) []time.Duration {
 // holdings is what a process has of the system.
 type holdings struct {
 	descriptors, mounts, threads, goroutines, children int
+	groups, dying                                      int // of the whole machine, where nobody else makes any
 	heap                                               uint64
 }
 
@@ -102,6 +105,12 @@ func take(t *testing.T) (h holdings) {
 		if err == nil { // a thread may have ended
 			h.children += len(strings.Fields(string(b)))
 		}
+	}
+	if lane.Name() == vm.UML {
+		stat, err := os.ReadFile("/sys/fs/cgroup/cgroup.stat")
+		require.NoError(t, err)
+		_, err = fmt.Sscanf(string(stat), "nr_descendants %d\nnr_dying_descendants %d", &h.groups, &h.dying)
+		require.NoError(t, err)
 	}
 	runtime.GC()
 	var m runtime.MemStats
@@ -125,6 +134,8 @@ func TestSoak(t *testing.T) {
 	assert.Equal(t, before.descriptors, after.descriptors, "descriptors")
 	assert.Equal(t, before.mounts, after.mounts, "mounts")
 	assert.Equal(t, before.children, after.children, "children")
+	assert.Equal(t, before.groups, after.groups, "control groups")
+	assert.LessOrEqual(t, after.dying, before.dying+2*atOnce, "control groups that are dead and not gone")
 	assert.LessOrEqual(t, after.goroutines, before.goroutines+2, "goroutines")
 	assert.LessOrEqual(t, after.threads, before.threads+atOnce, "threads")
 	assert.LessOrEqual(t, after.heap, before.heap+4<<20, "heap in bytes")
