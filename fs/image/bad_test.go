@@ -58,6 +58,7 @@ func TestBadEntries(t *testing.T) {
 		"link, then whiteout":    {[]entry{symlink("d", "/etc"), file("d/.wh.passwd", "")}, "d/.wh.passwd", "is no directory", ErrEntry},
 		"link, then opaque":      {[]entry{symlink("d", "/etc"), file("d/.wh..wh..opq", "")}, "d/.wh..wh..opq", "is no directory", ErrEntry},
 		"hard link to nothing":   {[]entry{hardlink("h", "nowhere")}, "h", `"nowhere", which is no earlier entry`, ErrEntry},
+		"hard link to a lower":   {[]entry{hardlink("h", "good")}, "h", `"good", which is no earlier entry`, ErrEntry},
 		"hard link outside":      {[]entry{hardlink("h", "../../../etc/passwd")}, "h", "has .. in it", ErrEntry},
 		"absolute hard link":     {[]entry{hardlink("h", "/etc/passwd")}, "h", "is absolute", ErrEntry},
 		"hard link to directory": {[]entry{directory("d"), hardlink("h", "d")}, "h", "is no file", ErrEntry},

@@ -104,6 +104,9 @@ func (i *importing) layers(c *v1.ConfigFile) ([]string, error) {
 		}
 		i.count(m, fresh)
 		i.tell(n, 0, map[bool]State{true: Done, false: Present}[fresh])
+		if m.bottom {
+			names = names[:0]
+		}
 		name := jfs.LayerName(diffID)
 		names, hides[name] = append(names, name), m.hides
 	}

@@ -23,10 +23,16 @@ type layerMeta struct {
 	leftOut []string // what was not unpacked, the first few
 	skipped int      // how many that were
 	hides   int      // whiteouts in it
+	// bottom: the layer itself is opaque. An overlay does not look for that at
+	// its root (seen on Linux 6.18), so that nothing may be put below.
+	bottom bool
 }
 
 func (m *layerMeta) encode() []byte {
 	b := fmt.Appendf(nil, "jailrun-layer 1\ndiffid %s\nbytes %d\nentries %d\nskipped %d\nhides %d\n", m.diffID, m.bytes, m.entries, m.skipped, m.hides)
+	if m.bottom {
+		b = append(b, "bottom \n"...)
+	}
 	for _, l := range m.leftOut {
 		b = fmt.Appendf(b, "left-out %s\n", quoted(l))
 	}
@@ -53,6 +59,8 @@ func decodeLayerMeta(text string) (*layerMeta, error) {
 			m.skipped, err = strconv.Atoi(value)
 		case "hides":
 			m.hides, err = strconv.Atoi(value)
+		case "bottom":
+			m.bottom = true
 		case "left-out":
 			value, err = strconv.Unquote(value)
 			m.leftOut = append(m.leftOut, value)
@@ -172,7 +180,7 @@ func (p *unpacking) publish(name, diffID string) (*layerMeta, error) {
 	if err := unix.Syncfs(int(p.root.Fd())); err != nil {
 		return nil, os.NewSyscallError("syncfs", err)
 	}
-	m := &layerMeta{diffID: diffID, bytes: u.bytes, entries: u.entries, leftOut: u.leftOut, skipped: u.skipped, hides: len(u.tree.whiteouts) + u.tree.hidden}
+	m := &layerMeta{diffID: diffID, bytes: u.bytes, entries: u.entries, leftOut: u.leftOut, skipped: u.skipped, hides: len(u.tree.whiteouts) + u.tree.hidden, bottom: u.tree.dirs["."].opaque}
 	s, dir := p.store, p.work.f.Name()
 	if err := s.writeFile("meta/"+name, m.encode(), true); err != nil {
 		return nil, err

@@ -37,6 +37,8 @@ func (i *importing) plainTar() (c *v1.ConfigFile, layers []string, over string, 
 	switch {
 	case m.diffID == i.got.ID: // a directory, with nothing to delete in it any more
 		return c, []string{name}, "", nil
+	case m.bottom: // nothing shows that is below it
+		return c, []string{name}, "", nil
 	case m.hides == 0:
 		return c, []string{name}, name, nil
 	}

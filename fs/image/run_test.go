@@ -88,6 +88,11 @@ func TestRunLayers(t *testing.T) {
 	const want = ". ./again ./again/new ./change ./dir ./dir/new ./link ./opaque ./opaque/new ./opaque/newer ./plain ./plain/f ./sealed ./sealed/f ./swap ./swap/now 212110"
 	assert.Equal(t, want, output(t, inImage("three", "/bin/sh", "-c", list)))
 
+	l.add("bottom", "", hostDirs(t, file("data/keep", "0"), file("other", "0")), hostDirs(t, file("data/new", "1"), file(".wh..wh..opq", ""), file("data/.wh.x", "")), tarOf(t, file("data/newer", "2")))
+	_, m := imported(t, s, l.source("bottom"), Options{Name: "bottom"})
+	assert.Len(t, m.Layers, 2)
+	assert.Equal(t, "new\nnewer\n", output(t, inImage("bottom", "/bin/sh", "-c", "ls -A /data; test ! -e /other")), "the second layer hides all of the first")
+
 	c := inImage("three", "/bin/sh", "-c", `cd /data
 		rm -rf dir opaque again && mkdir dir opaque && ls -A dir opaque && mv plain moved && ls moved && mkdir plain && ls -A plain
 		echo more >> change && cat change && ln link other && cat other && rm -r swap && echo x > swap && cat swap`)

@@ -209,7 +209,7 @@ func (t *tree) link(name, target string) error {
 	var st unix.Stat_t
 	err = unix.Fstatat(from, base, &st, unix.AT_SYMLINK_NOFOLLOW)
 	switch kind := st.Mode & unix.S_IFMT; {
-	case errors.Is(err, unix.ENOENT) || t.whiteouts[target]:
+	case errors.Is(err, unix.ENOENT), t.whiteouts[target], err == nil && t.flat && !t.made[target]:
 		return refuse("is a hard link to %q, which is no earlier entry of this layer", target)
 	case err != nil:
 		return err
