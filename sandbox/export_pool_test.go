@@ -12,6 +12,16 @@ func KillReady(p *Pool) {
 	}
 }
 
+// Idle is what a pool does when nobody has taken a sandbox for a while.
+func (p *Pool) Idle() { p.shrink() }
+
+// Target is how many are to be ready.
+func (p *Pool) Target() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.target
+}
+
 // ForgetNests lets go of the kept user namespaces.
 func ForgetNests() {
 	nests.Lock()

@@ -176,6 +176,44 @@ func TestPoolUnderLoad(t *testing.T) {
 	assert.Zero(t, s.Lost)
 }
 
+// TestPoolAdapts: a Cmd that finds none makes the pool bigger, up to its bound;
+// idleness lets all go, and the next Cmd is launched cold and begins again.
+func TestPoolAdapts(t *testing.T) {
+	const most = 3
+	p := newPool(t, sandbox.Spec{CWD: sandbox.CWDNone}, sandbox.PoolOptions{Most: most})
+	first := p.Target()
+	awaitReady(t, p, first)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var jobs []*sandbox.Cmd
+	for p.Target() < most || p.Stats().Missed == 0 { // one after the other, so that at last one finds none
+		c := p.Command("sleep", "1000")
+		require.NoError(t, c.Start(ctx))
+		jobs = append(jobs, c)
+	}
+	awaitReady(t, p, most)
+	assert.Equal(t, most, p.Stats().Ready, "no more than the bound")
+	cancel()
+	for _, c := range jobs {
+		_, err := c.Wait()
+		require.NoError(t, err)
+	}
+	for range 4 {
+		p.Idle()
+	}
+	assert.Zero(t, p.Target())
+	assert.Zero(t, p.Stats().Ready)
+	before := p.Stats()
+	r, err := p.Command("true").Run(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, sandbox.Exited, r.Verdict)
+	assert.False(t, r.Startup.Pooled, "cold")
+	assert.Equal(t, before.Missed+1, p.Stats().Missed)
+	awaitReady(t, p, 1)
+	_, r = inPool(t, p, "true", nil)
+	assert.Equal(t, sandbox.Exited, r.Verdict)
+}
+
 func TestPoolLeavesNothing(t *testing.T) {
 	run := func() {
 		p, err := sandbox.NewPool(sandbox.Spec{}, sandbox.PoolOptions{Most: 4})
