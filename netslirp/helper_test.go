@@ -93,3 +93,57 @@ func TestMissingHelper(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotInstalled)
 	assert.ErrorContains(t, err, "no-such-helper is not installed in /usr/bin")
 }
+
+// The drivers that enter namespaces by pid are not for root: its job's namespaces
+// do not know it, and slirp4netns would have the host's mounts to unmount.
+func TestDriversOfRoot(t *testing.T) {
+	t.Parallel()
+	for _, d := range []Driver{SlirpRootlesskit, Pasta} {
+		n := New(Config{Driver: d})
+		_, _, err := n.Prepare(t.Context(), nil)
+		require.NoError(t, n.Close())
+		const refused = "has no rights in the namespaces of a job that root runs"
+		if os.Geteuid() == 0 {
+			require.ErrorContains(t, err, refused)
+		} else if err != nil {
+			assert.NotContains(t, err.Error(), refused)
+		}
+	}
+}
+
+// Ports need somebody to publish them, and are not silently left out.
+func TestNoPublisher(t *testing.T) {
+	t.Parallel()
+	n := New(Config{Ports: []Port{{Host: 18300, Job: 80}}})
+	_, _, err := n.Prepare(t.Context(), nil)
+	require.ErrorIs(t, err, errNoPublisher)
+	require.NoError(t, n.Close())
+}
+
+// What Prepare has begun ends with Close, without a namespace ever.
+func TestPreparedForNothing(t *testing.T) {
+	t.Parallel()
+	n := New(Config{})
+	_, _, err := n.Prepare(t.Context(), nil)
+	if err != nil {
+		t.Skip("no network here: ", err)
+	}
+	h := n.slirp.helper
+	assert.Empty(t, h.ended())
+	require.NoError(t, n.Close())
+	<-h.done
+	assert.NotEmpty(t, h.ended())
+}
+
+// A process that waits for its namespaces ends with whoever was to give them.
+func TestWaitingHelperEnds(t *testing.T) {
+	t.Parallel()
+	d, err := newSlirp(slirpConfig{})
+	if err != nil {
+		t.Skip("no slirp4netns here: ", err)
+	}
+	require.NoError(t, d.spaces.Close())
+	<-d.helper.done
+	assert.Equal(t, "slirp4netns: exit status 1", d.helper.ended())
+	_ = d.stop()
+}
