@@ -22,8 +22,8 @@
 // Decision: a directory that is given read-only is the only lower layer of an
 // overlay, too. Bound, it would lend the job the host's sockets and FIFOs, which
 // a read-only mount does not close, and its locks and watches would be seen
-// outside. It costs a third of an lstat (1.22 µs for 0.93, of which the system
-// call filter takes 0.04; bound, as with :sockets, 0.96).
+// outside. It costs a third of an lstat (1.22 µs for 0.91, of which the system
+// call filter takes 0.04; bound, as with :sockets, 0.94).
 //
 // Decision: where no overlay is possible, what is small is copied into the tmpfs
 // and what is large is bound read-only; fuse-overlayfs is not used. Its server
