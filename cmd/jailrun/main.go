@@ -12,7 +12,13 @@ import (
 	"os"
 )
 
-func main() { os.Exit(jailrun(os.Args[1:])) }
+func main() {
+	if ledAstray() {
+		fail(&console{w: os.Stderr}, "the job's program, or its interpreter, leads by /proc to jailrun itself", "name a program of the root")
+		os.Exit(exitCannotExecute)
+	}
+	os.Exit(jailrun(os.Args[1:]))
+}
 
 // jailrun carries out a command line and returns the exit code.
 func jailrun(args []string) int {

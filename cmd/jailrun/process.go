@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -35,4 +36,22 @@ func forgetVariables() {
 
 func ignoredAsRoot(name string) bool {
 	return strings.HasPrefix(name, "JAILRUN_") || strings.HasPrefix(name, "XDG_") || strings.HasPrefix(name, "DBUS_")
+}
+
+// ledAstray reports whether this program is the first of a job that asked for
+// another: the child that jailrun forks still has jailrun's own file as
+// /proc/self/exe, and a root can hold a link or a script that leads there. The
+// file is the host's, on a mount of the host's: what runs beside such a job
+// could change its mode, or by a hole in the kernel its page cache.
+func ledAstray() bool {
+	nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
+	if err != nil || nnp == 0 || unix.Getppid() != 1 {
+		return false // no job's first program
+	}
+	var run, found unix.Stat_t
+	path, err := os.Readlink("/proc/self/exe")
+	if err != nil || unix.Stat("/proc/self/exe", &run) != nil {
+		return false // without /proc nothing leads here
+	}
+	return unix.Stat(path, &found) != nil || run.Dev != found.Dev || run.Ino != found.Ino
 }

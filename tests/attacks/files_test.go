@@ -2,6 +2,8 @@ package attacks
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,7 +80,7 @@ func TestDescriptors(t *testing.T) {
 		}
 	}
 	here.Each(t, func(t *testing.T, id hostdiff.Identity) {
-		for _, profile := range profiles {
+		for _, profile := range profiles() {
 			cmd := here.Jailrun(t.Context(), id, here.With([]string{"--seccomp", profile}, "/attack", "abuse", "fds")...)
 			leak(cmd)
 			run := here.Do(t, cmd)
@@ -138,7 +140,7 @@ func TestOwnProgram(t *testing.T) {
 		require.NoError(t, os.Symlink("/proc/self/exe", link))
 		shell := `/attack abuse write-exe & /proc/self/exe -c :; ` + "exec -a x " + `/script; wait`
 		for _, program := range [][]string{
-			{"/proc/self/exe", "version"}, {"/script"}, {"/link"}, {"/bin/bash", "-c", shell}, {"/attack", "abuse", "write-exe"},
+			{"/proc/self/exe", "version"}, {"/script"}, {"/dir/link"}, {"/bin/bash", "-c", shell}, {"/attack", "abuse", "write-exe"},
 		} {
 			before := here.Take(t)
 			cmd := here.Jailrun(t.Context(), id, "--cwd", "none", "--wall", "20", "--bind", here.Attack()+":/attack",
@@ -146,10 +148,54 @@ func TestOwnProgram(t *testing.T) {
 			cmd.Path = mine
 			cmd.Args = append(cmd.Args, program...)
 			run := here.Do(t, cmd)
-			assert.NotContains(t, run.Stdout, "opened\nopened")
 			assert.NotContains(t, strings.ReplaceAll(run.Stdout, "not opened", ""), "opened", "%v", program)
+			if program[0] != "/bin/bash" && program[0] != "/attack" {
+				assert.Equal(t, 126, run.Code, "%v: it is not the job's program, be it named or found: %s", program, run.Stdout)
+			}
 			here.AssertSame(t, before)
 		}
+		control := exec.Command("/proc/self/fd/3", "version")
+		here.As(control, id)
+		file, err := os.Open(mine)
+		require.NoError(t, err)
+		defer file.Close()
+		control.ExtraFiles = []*os.File{file}
+		out, err := control.CombinedOutput()
+		assert.NoError(t, err, "the control: outside it runs by such a path: %s", out)
+	})
+}
+
+// TestOwnProgramIsNotTheJobs is what can be tried of A05: no process that a job
+// sees runs jailrun's file, so that neither a write nor a hole in the kernel
+// by which a page that can be read can be written has it before it; and what
+// the job runs itself lies on a mount that is read-only.
+func TestOwnProgramIsNotTheJobs(t *testing.T) {
+	needs(t)
+	here := hostdiff.Here
+	var st unix.Stat_t
+	require.NoError(t, unix.Stat(filepath.Join(here.Bin, "jailrun"), &st))
+	ours := fmt.Sprintf(" %d:%d\n", st.Dev, st.Ino)
+	here.Each(t, func(t *testing.T, id hostdiff.Identity) {
+		run := here.Run(t, id, nil, "/attack", "abuse", "exes")
+		assert.Equal(t, 0, run.Code, run.Stderr)
+		assert.Contains(t, run.Stdout, "1 EACCES\n", "init")
+		assert.NotContains(t, run.Stdout, ours)
+		assert.Regexp(t, `(?m)^own (EACCES|EROFS|ETXTBSY) EROFS$`, run.Stdout)
+
+		runner := here.Jailrun(t.Context(), id, here.With([]string{"--wall", "60"}, "/bin/sh", "-c", "echo runs; read x; :")...)
+		in, err := runner.StdinPipe()
+		require.NoError(t, err)
+		said, err := runner.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, runner.Start())
+		here.Ran(runner.Process.Pid)
+		_, err = io.ReadFull(said, make([]byte, 5))
+		assert.NoError(t, err)
+		out, err := here.Outside(t, id, 0, "abuse", "exes")
+		assert.NoError(t, err, out)
+		assert.Contains(t, out, ours, "the control: outside a runner is seen")
+		in.Close()
+		assert.NoError(t, runner.Wait())
 	})
 }
 

@@ -24,7 +24,7 @@ func Abuse(name string, args []string) error {
 		"lock": lock, "swaps": lookAround, "fds": listDescriptors, "kill-all": killAll, "fuzz": fuzz, "inotify": inotify, "queue": queue,
 		"spoof": spoof, "thread-dies": threadDies, "vfork": vforkStopped, "write": writeAll, "euid": euid, "groups": groups, "exec-self": execSelf,
 		"write-exe": writeExe, "random": drainRandom, "execs": execLoop, "see": see, "attrs": overlayAttrs, "stdin": overStdin, "messages": messageQueues,
-		"confine": confineItself,
+		"confine": confineItself, "exes": whoseExes, "starve": starve, "segfaults": segfaults,
 	}
 	f, ok := programs[name]
 	if !ok {

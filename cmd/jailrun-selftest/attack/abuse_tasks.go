@@ -131,3 +131,49 @@ func threadDies([]string) error {
 func vforkStopped([]string) error {
 	return exec.Command("/bin/sh", "-c", "kill -STOP $$").Run()
 }
+
+// nowhere is where a fault happens.
+var nowhere *int
+
+// segfaults starts as many processes as asked, each of which crashes, and makes
+// as many calls that are denied. By bare system calls: the runtime of Go would
+// catch the signal, and the kernel tells only of what nobody catches.
+func segfaults(args []string) error {
+	runtime.GOMAXPROCS(1)
+	noHandler := words(0, 0, 0, 0)
+	for range number(args) {
+		_ = raw(unix.SYS_UNSHARE, unix.CLONE_NEWUTS)
+		_ = raw(unix.SYS_IOCTL, 0, unix.TIOCSTI, address("x"))
+		pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+		if errno != 0 {
+			return errno
+		}
+		if pid == 0 {
+			_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGSEGV), noHandler, 0, 8, 0, 0)
+			*nowhere = 1
+		}
+		if _, err := unix.Wait4(int(pid), nil, 0, nil); err != nil {
+			return err
+		}
+	}
+	return say("crashed", number(args))
+}
+
+// starve starts processes that spin, to be in the way of whoever watches, and
+// then takes more memory than it may have and holds it.
+func starve(args []string) error {
+	runtime.GOMAXPROCS(1) // as for forkBomb
+	for range number(args) {
+		pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+		if errno != 0 {
+			return errno
+		}
+		for pid == 0 { // a spin
+			continue
+		}
+	}
+	if err := touchMap(256<<20, unix.MAP_PRIVATE); err != nil {
+		return err
+	}
+	return unix.Pause()
+}
