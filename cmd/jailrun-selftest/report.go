@@ -114,6 +114,7 @@ func about(row string) string {
 		{"A37", "widening the filter"},
 		{"A38", "personalities"},
 		{"A39", "prctl"},
+		{"A42", "the processor's counters"},
 		{"A43", "memory that may not be mapped"},
 		{"A48", "leases and notices"},
 		{"A49", "signals to the outside"},

@@ -1,6 +1,8 @@
 package attacks
 
 import (
+	"io"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -8,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/sandbox"
 	"github.com/jailrun/jailrun/tests/hostdiff"
@@ -32,11 +35,19 @@ func says(want string) func(*testing.T, hostdiff.Run) {
 }
 
 func abuses() []abuse {
+	// What a machine of User Mode Linux takes to fork as often as the limit allows.
+	orphans, execs, spinning, bomb := "200", "200", "16", "--wall 0.5 --pids 40"
+	if few {
+		orphans, execs, spinning, bomb = "10", "10", "4", "--wall 3 --pids 20"
+	}
+	if everything {
+		spinning = "255"
+	}
 	return []abuse{
 		{"A08", "kill everyone", "", "kill-all", sandbox.Exited, 5, nil},
-		{"A09", "subreaper with orphans", "--wall 60", "orphans 200", sandbox.Exited, 0, says("left 200\n")},
-		{"A54", "fork bomb", "--wall 0.5 --pids 40", "forks", sandbox.WallTime, 124, says("EAGAIN")},
-		{"A54", "thread bomb", "--wall 0.5 --pids 40", "threads", "", -2, nil}, // Go gives up when it gets no thread
+		{"A09", "subreaper with orphans", "--wall 60", "orphans " + orphans, sandbox.Exited, 0, says("left " + orphans + "\n")},
+		{"A54", "fork bomb", bomb, "forks", sandbox.WallTime, 124, says("EAGAIN")},
+		{"A54", "thread bomb", bomb, "threads", "", -2, nil}, // Go gives up when it gets no thread
 		{"A55", "zombies", "--wall 60 --pids 30", "zombies", sandbox.Exited, 0, says("EAGAIN")},
 		{"A56", "anonymous memory", "--mem 64m --wall 60", "memory anon", sandbox.MemoryLimit, 124, nil},
 		{"A56", "shared memory", "--mem 64m --wall 60", "memory shared", sandbox.MemoryLimit, 124, nil},
@@ -54,9 +65,10 @@ func abuses() []abuse {
 		{"A65", "flood that is cut", "--output 1m --on-output truncate --wall 0.5", "flood", sandbox.WallTime, 124, floodHeld},
 		{"A70", "a stopped child of vfork", "--wall 0.3", "vfork", sandbox.WallTime, 124, nil},
 		{"A71", "a crash", "", "crash", sandbox.Signaled, 139, nil},
-		{"A75", "endless execve", "--wall 60", "execs 200", sandbox.Exited, 0, says("done")},
+		{"A75", "endless execve", "--wall 60", "execs " + execs, sandbox.Exited, 0, says("done")},
 		{"A77", "CPU in orphans", "--cpu-time 0.3 --wall 60", "burn", sandbox.CPUTime, 124, nil},
 		{"A80", "a result of its own", "", "spoof", sandbox.Exited, 7, nil},
+		{"A103", "memory behind who spins", "--mem 64m --pids 300 --wall 100", "starve " + spinning, sandbox.MemoryLimit, 124, nil},
 		{"A97", "random numbers", "--wall 60", "random", sandbox.Exited, 0, says("drained")},
 	}
 }
@@ -145,6 +157,44 @@ func TestStrictKillsAll(t *testing.T) {
 	})
 }
 
+// TestKernelLog is A72: what is denied is not logged, and of crashes the kernel
+// logs so many and no more.
+func TestKernelLog(t *testing.T) {
+	needs(t)
+	log, err := os.OpenFile("/dev/kmsg", os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Skip("the kernel's log is not for this user:", err)
+	}
+	defer log.Close()
+	said := func(flags []string, program ...string) (denied, crashed int) {
+		_, err := unix.Seek(int(log.Fd()), 0, io.SeekEnd)
+		require.NoError(t, err)
+		hostdiff.Here.Run(t, hostdiff.Self, flags, program...)
+		record := make([]byte, 8192)
+		for {
+			n, err := unix.Read(int(log.Fd()), record)
+			if err != nil && err != unix.EPIPE { //nolint:errorlint // the bare errno; EPIPE says that some are lost
+				require.Equal(t, unix.EAGAIN, err)
+				return denied, crashed
+			}
+			switch line := string(record[:max(n, 0)]); {
+			case strings.Contains(line, "type=1326") && strings.Contains(line, `comm="attack"`):
+				denied++
+			case strings.Contains(line, "attack["):
+				crashed++
+			}
+		}
+	}
+	told := 0
+	for _, profile := range []string{"default", "judge"} {
+		denied, crashed := said([]string{"--seccomp", profile, "--wall", "60"}, "/attack", "abuse", "segfaults", "200")
+		assert.Zero(t, denied, "a denial is an errno")
+		assert.Less(t, crashed, 200, "and crashes are told now and then")
+		told += crashed
+	}
+	t.Logf("%d lines for 400 crashes; none is a void control: kernels tell of so many in five seconds, whoever crashes", told)
+}
+
 // TestFuzz makes random calls: nothing comes of it.
 func TestFuzz(t *testing.T) {
 	needs(t)
@@ -152,7 +202,7 @@ func TestFuzz(t *testing.T) {
 	if everything {
 		milliseconds = "60000"
 	}
-	for _, profile := range profiles {
+	for _, profile := range profiles() {
 		hostdiff.Here.Each(t, func(t *testing.T, id hostdiff.Identity) {
 			run := hostdiff.Here.Run(t, id, []string{"--seccomp", profile, "--pids", "64", "--wall", "100", "--output", "64m", "--on-output", "truncate"},
 				"/attack", "abuse", "fuzz", milliseconds)

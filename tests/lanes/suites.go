@@ -40,6 +40,10 @@ func packages() []entry {
 		// The kernel's tier, as in lane uml, whose time is the longer.
 		{pkg: "./tests/corpus", lanes: []string{vm.Systemd, vm.QEMU}, asked: []string{vm.UML}},
 		{pkg: "./tests/soak", asked: []string{vm.UML}},
+		{
+			pkg: "./tests/attacks", lanes: []string{vm.QEMU}, asked: []string{vm.UML, vm.Systemd},
+			programs: []string{"./cmd/jailrun", "./cmd/jailrun-selftest"},
+		},
 		// User Mode Linux has no nft_reject.
 		{pkg: "./tests/net", lanes: []string{vm.QEMU}, programs: []string{"./cmd/jailrun", "./cmd/jailrun-net", "./cmd/jailrun-publish", "./tests/net/probe"}},
 	}
