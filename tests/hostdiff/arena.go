@@ -56,7 +56,7 @@ func Main(m *testing.M, more ...string) {
 	code, err := enter(m, more)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "hostdiff:", err)
-		code = 2
+		code = max(code, 2)
 	}
 	os.Exit(code)
 }
@@ -94,7 +94,9 @@ func enter(m *testing.M, more []string) (int, error) {
 		return 0, os.NewSyscallError("prctl", err)
 	}
 	Here = a
-	return m.Run(), nil
+	dying, _ := Dying()
+	code := m.Run()
+	return code, buried(dying)
 }
 
 // foreignUID is an id that no account has, and no other process at this time.
@@ -164,7 +166,11 @@ func (a *Arena) furnish() error {
 	if err := loopback(); err != nil {
 		return err
 	}
-	if err := unix.Mount("mqueue", "/dev/mqueue", "mqueue", 0, ""); err != nil && !errors.Is(err, unix.ENOENT) {
+	// Hosts may have none at /dev/mqueue.
+	if err := os.Mkdir(a.queues(), 0o755); err != nil { //nolint:gosec // a mount point
+		return err
+	}
+	if err := unix.Mount("mqueue", a.queues(), "mqueue", 0, ""); err != nil && !errors.Is(err, unix.ENODEV) {
 		return os.NewSyscallError("mount mqueue", err)
 	}
 	// Root's runs of others write here.
@@ -190,6 +196,9 @@ func (a *Arena) furnish() error {
 	}
 	return os.Chown(a.Home, a.UID, a.UID)
 }
+
+// queues is where the message queues of the IPC namespace are to be seen.
+func (a *Arena) queues() string { return filepath.Join(a.Home, "mqueue") }
 
 // openTun shows a /dev/net/tun that is open to all, as hosts with a network of
 // users' own have it.

@@ -25,9 +25,10 @@ func (a *Arena) Take(t testing.TB) Picture {
 	t.Helper()
 	p := Picture{}
 	p.processes()
+	p.networks()
 	p.mounts(t)
 	p.sockets()
-	p.ipc()
+	p.ipc(a)
 	p.keys(a)
 	p.groups(t, a)
 	p.files(a)
@@ -42,6 +43,26 @@ func (p Picture) processes() {
 	for pid := range parents {
 		if descends(pid, parents) {
 			p["process "+strconv.Itoa(pid)] = names[pid]
+		}
+	}
+}
+
+// networks notes the network namespaces that are held: by a descendant of this
+// process, or by a descriptor of its own. One that a mount holds is among the
+// mounts.
+func (p Picture) networks() {
+	parents, _ := processTable()
+	for pid := range parents {
+		if descends(pid, parents) {
+			if ns, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/net"); err == nil {
+				p["network "+ns] = ""
+			}
+		}
+	}
+	fds, _ := os.ReadDir("/proc/self/fd")
+	for _, fd := range fds {
+		if to, _ := os.Readlink("/proc/self/fd/" + fd.Name()); strings.HasPrefix(to, "net:[") {
+			p["network "+to] = ""
 		}
 	}
 }
@@ -114,7 +135,7 @@ func (p Picture) sockets() {
 }
 
 // ipc notes the System V objects and message queues of this IPC namespace.
-func (p Picture) ipc() {
+func (p Picture) ipc(a *Arena) {
 	for _, kind := range []string{"shm", "sem", "msg"} {
 		text, _ := os.ReadFile("/proc/sysvipc/" + kind)
 		for i, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
@@ -123,7 +144,7 @@ func (p Picture) ipc() {
 			}
 		}
 	}
-	list, _ := os.ReadDir("/dev/mqueue")
+	list, _ := os.ReadDir(a.queues())
 	for _, e := range list {
 		p["mqueue "+e.Name()] = ""
 	}
@@ -142,53 +163,6 @@ func (p Picture) keys(a *Arena) {
 		}
 	}
 }
-
-// groups notes the control groups that our runners made: they bear the
-// runner's pid.
-func (p Picture) groups(t testing.TB, a *Arena) {
-	root := "/sys/fs/cgroup"
-	if _, err := os.Stat(root + "/unified"); err == nil {
-		root += "/unified"
-	}
-	text, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		t.Fatal(err)
-	}
-	own := ""
-	for line := range strings.Lines(string(text)) {
-		if path, ok := strings.CutPrefix(line, "0::"); ok {
-			own = strings.TrimSpace(path)
-		}
-	}
-	if filepath.Base(own) == "jailrun-caller" {
-		own = filepath.Dir(own)
-	}
-	top := filepath.Join(root, own)
-	_ = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
-			return nil //nolint:nilerr // a group that has gone meanwhile
-		}
-		if strings.Count(strings.TrimPrefix(path, top), "/") > 3 {
-			return fs.SkipDir
-		}
-		if f := strings.Split(d.Name(), "-"); len(f) >= 5 && f[0] == "run" && a.ours(f[1]) {
-			p["group "+path] = ""
-		}
-		return nil
-	})
-}
-
-// ours reports whether a runner of this pid is, or was, one that the tests of
-// this process ran. Others on this machine run jailrun, too.
-func (a *Arena) ours(text string) bool {
-	pid, err := strconv.Atoi(text)
-	_, known := a.runners.Load(pid)
-	return err == nil && known
-}
-
-// Ran tells the arena the pid of a runner that a test started by other means
-// than [Arena.Do]: the groups that it leaves are looked for.
-func (a *Arena) Ran(pid int) { a.runners.Store(pid, true) }
 
 // files notes what the ordinary user has in the places where programs leave
 // things.

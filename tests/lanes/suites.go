@@ -27,6 +27,7 @@ type entry struct {
 // every host (tables, goldens) belongs into none.
 func packages() []entry {
 	every, kernels := vm.Lanes(), []string{vm.UML, vm.QEMU}
+	attack := []string{"./cmd/jailrun", "./cmd/jailrun-selftest"}
 	return []entry{
 		{pkg: "./tests/lane", lanes: every},
 		{pkg: "./idmap", lanes: kernels},
@@ -44,6 +45,9 @@ func packages() []entry {
 			pkg: "./tests/attacks", lanes: []string{vm.QEMU}, asked: []string{vm.UML, vm.Systemd},
 			programs: []string{"./cmd/jailrun", "./cmd/jailrun-selftest"},
 		},
+		{pkg: "./tests/hostdiff", lanes: kernels, programs: attack},
+		// make test-all asks for them in the machines in which each of some hundred programs takes its time to start.
+		{pkg: "./tests/attacks", lanes: []string{vm.QEMU}, asked: []string{vm.UML, vm.Systemd}, programs: attack},
 		// User Mode Linux has no nft_reject.
 		{pkg: "./tests/net", lanes: []string{vm.QEMU}, programs: []string{"./cmd/jailrun", "./cmd/jailrun-net", "./cmd/jailrun-publish", "./tests/net/probe"}},
 	}
