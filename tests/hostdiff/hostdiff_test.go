@@ -112,14 +112,8 @@ func TestPlanted(t *testing.T) {
 			return func() { require.NoError(t, unix.Unmount(home, 0)) }
 		}},
 		{"control group", false, "new: group ", func(t *testing.T) func() {
-			above, err := top()
+			above, err := own()
 			require.NoError(t, err)
-			if lane.Name() != "host" {
-				text, err := os.ReadFile("/proc/self/cgroup")
-				require.NoError(t, err)
-				_, own, _ := strings.Cut(string(text), "0::")
-				above = filepath.Join(above, strings.TrimSpace(own))
-			}
 			Here.Ran(os.Getpid())
 			group := filepath.Join(above, fmt.Sprintf("run-%d-1-2-3", os.Getpid()))
 			if err := os.Mkdir(group, 0o755); err != nil {
@@ -153,7 +147,7 @@ func TestPlanted(t *testing.T) {
 			return remove(path)
 		}},
 		{"temporary file", true, "new: file /tmp/", func(t *testing.T) func() {
-			f, err := os.CreateTemp("/tmp", "planted-") //nolint:usetesting // where programs leave them
+			f, err := os.CreateTemp("/tmp", "planted-")
 			require.NoError(t, err)
 			require.NoError(t, f.Chown(Here.UID, Here.UID))
 			f.Close()
@@ -207,10 +201,9 @@ func ipc(make, control, key, a, b uintptr) func(*testing.T) func() {
 func TestDying(t *testing.T) {
 	lane.Require(t, "cgroup2", "userns", "proc")
 	Here.Run(t, Self, []string{"--mem", "64m"}, "/attack", "abuse", "see") // which makes the caller's group one that has others below it
-	text, err := os.ReadFile("/proc/self/cgroup")
+	above, err := own()
 	require.NoError(t, err)
-	_, own, _ := strings.Cut(strings.TrimSpace(string(text)), "0::")
-	group := filepath.Join(unified(), filepath.Dir(own), "planted")
+	group := filepath.Join(above, "planted")
 	require.NoError(t, os.Mkdir(group, 0o755))
 	before, ok := Dying()
 	require.True(t, ok)
