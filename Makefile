@@ -50,7 +50,7 @@ test: ## vet, the tests with the race detector, and the same in two small machin
 test-all: test ## also a slow machine, four kernels, whole matrices, 10000 jobs, the corpus 20 times, fuzzing
 	go test -count=1 -timeout 30m ./tests/vm -lanes=systemd,qemu
 	go run ./tests/lanes -timeout 15m qemu matrix
-	go run ./tests/lanes -timeout 15m -pkg tests/attacks uml systemd
+	go run ./tests/lanes -timeout 15m -pkg tests/attacks uml systemd qemu
 	JAILRUN_TEST_ALL=1 JAILRUN_TEST_TIMEOUT=60m scripts/test ./tests/attacks ./tests/crash ./tests/soak
 	go run ./tests/lanes -timeout 15m -pkg '^./tests/soak$$' uml
 	JAILRUN_CORPUS_RUNS=20 go run ./tests/lanes -pkg tests/corpus -timeout 90m host uml systemd

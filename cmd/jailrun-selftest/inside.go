@@ -48,24 +48,28 @@ func inside(args []string) (code int, ok bool) {
 // control is this place.
 func each(where []string) error {
 	names := attack.Names(func(attack.Attack) bool { return true })
-	var flags uintptr
 	if len(where) > 0 {
 		if first, err := strconv.Atoi(where[0]); err == nil && first >= 0 && first < len(names) {
-			return attack.Each(os.Stdout, names[first:], "attack", flags)
+			return attack.Each(os.Stdout, names[first:], "attack", 0)
 		}
 		control, ok := map[string]attack.Control{"outside": attack.Outside, "namespace": attack.Namespace}[where[0]]
 		if !ok {
 			return errors.New("no such place: " + where[0])
 		}
-		names = attack.Names(func(a attack.Attack) bool { return a.Control == control })
+		names = attack.Names(func(a attack.Attack) bool { return a.Control == control && !a.Mounts() })
 		if control == attack.Namespace {
 			if err := ownProc(); err != nil {
 				return err
 			}
-			flags = unix.CLONE_NEWNS // what one mounts is not in the way of the next
+			// What one mounts is not in the way of the next. Only for these: the end of
+			// a mount namespace takes the kernel a second where it is busy.
+			mounting := attack.Names(func(a attack.Attack) bool { return a.Control == control && a.Mounts() })
+			if err := attack.Each(os.Stdout, mounting, "attack", unix.CLONE_NEWNS); err != nil {
+				return err
+			}
 		}
 	}
-	return attack.Each(os.Stdout, names, "attack", flags)
+	return attack.Each(os.Stdout, names, "attack", 0)
 }
 
 // ownProc shows the new namespaces in /proc.

@@ -176,12 +176,13 @@ func TestOwnProgramIsNotTheJobs(t *testing.T) {
 	require.NoError(t, unix.Stat(filepath.Join(here.Bin, "jailrun"), &st))
 	ours := fmt.Sprintf(" %d:%d\n", st.Dev, st.Ino)
 	here.Each(t, func(t *testing.T, id hostdiff.Identity) {
-		run := here.Run(t, id, nil, "/attack", "abuse", "exes")
+		run := here.Run(t, id, nil, "/attack", "abuse", "exes", "own")
 		assert.Equal(t, 0, run.Code, run.Stderr)
 		assert.Contains(t, run.Stdout, "1 EACCES\n", "init")
 		assert.NotContains(t, run.Stdout, ours)
 		assert.Regexp(t, `(?m)^own (EACCES|EROFS|ETXTBSY) EROFS$`, run.Stdout)
 
+		before := here.Take(t)
 		runner := here.Jailrun(t.Context(), id, here.With([]string{"--wall", "60"}, "/bin/sh", "-c", "echo runs; read x; :")...)
 		in, err := runner.StdinPipe()
 		require.NoError(t, err)
@@ -196,6 +197,7 @@ func TestOwnProgramIsNotTheJobs(t *testing.T) {
 		assert.Contains(t, out, ours, "the control: outside a runner is seen")
 		in.Close()
 		assert.NoError(t, runner.Wait())
+		here.AssertSame(t, before) // what holds a namespace goes a moment later
 	})
 }
 

@@ -47,7 +47,7 @@ func packages() []entry {
 		},
 		{pkg: "./tests/hostdiff", lanes: kernels, programs: attack},
 		// make test-all asks for them in the machines in which each of some hundred programs takes its time to start.
-		{pkg: "./tests/attacks", lanes: []string{vm.QEMU}, asked: []string{vm.UML, vm.Systemd}, programs: attack},
+		{pkg: "./tests/attacks", asked: every, programs: attack},
 		// User Mode Linux has no nft_reject.
 		{pkg: "./tests/net", lanes: []string{vm.QEMU}, programs: []string{"./cmd/jailrun", "./cmd/jailrun-net", "./cmd/jailrun-publish", "./tests/net/probe"}},
 	}

@@ -52,6 +52,9 @@ type Attack struct {
 	Twice bool
 }
 
+// Mounts reports whether the attempt changes what is mounted where it works.
+func (a Attack) Mounts() bool { return slices.Contains([]string{"A13", "A16", "A21", "A73"}, a.Row) }
+
 // All lists every attempt, by row.
 func All() []Attack {
 	return slices.Concat(procAttacks(), maskAttacks(), mountAttacks(), namespaceAttacks(), kernelAttacks(), socketAttacks(),
