@@ -41,10 +41,6 @@ func packages() []entry {
 		// The kernel's tier, as in lane uml, whose time is the longer.
 		{pkg: "./tests/corpus", lanes: []string{vm.Systemd, vm.QEMU}, asked: []string{vm.UML}},
 		{pkg: "./tests/soak", asked: []string{vm.UML}},
-		{
-			pkg: "./tests/attacks", lanes: []string{vm.QEMU}, asked: []string{vm.UML, vm.Systemd},
-			programs: []string{"./cmd/jailrun", "./cmd/jailrun-selftest"},
-		},
 		{pkg: "./tests/hostdiff", lanes: kernels, programs: attack},
 		// make test-all asks for them in the machines in which each of some hundred programs takes its time to start.
 		{pkg: "./tests/attacks", asked: every, programs: attack},
