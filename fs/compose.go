@@ -50,13 +50,20 @@ func IsOurs(name string) bool { return slices.Contains(rootDirs[:], name) || nam
 // hiddenDirs makes what the job must not reach: in a composed root below the
 // mount point of /proc, which the proc file system then covers.
 func (b *builder) hiddenDirs(prefix string) {
+	cow := prefix + "cow"
 	b.root(prog.Mkdir(prefix+"cow", 0o755), prog.Mkdir(prefix+"cow-work", 0o755), prog.Mkdir(prefix+"shm", 0o755),
 		prog.Mkdir(prefix+"empty", 0o555), prog.Mkdir(prefix+"lower", 0o755),
 		sticky(prefix+"shm"),
-		prog.Open(prefix+"cow", unix.O_RDONLY|unix.O_DIRECTORY, "O_RDONLY|O_DIRECTORY", 0, b.upper).
+	)
+	if b.r.Work.Source != "" && b.r.Work.Mode == Served {
+		b.root(prog.Mkdir(cow+"/work", 0o755), prog.Mkdir(cow+"/upper", 0o755))
+		cow += "/upper"
+	}
+	b.root(
+		prog.Open(cow, unix.O_RDONLY|unix.O_DIRECTORY, "O_RDONLY|O_DIRECTORY", 0, b.upper).
 			Because("for the runner: the tmpfs in use, and what was written to a copied directory"),
 	)
-	b.own(prefix + "cow")
+	b.own(cow)
 	b.shm, b.empty = b.p.Slot("shm"), b.p.Slot("empty")
 	b.root(clone(prefix+"shm", b.shm))
 	for _, m := range b.r.Host.Masks {

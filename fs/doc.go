@@ -25,13 +25,15 @@
 // outside. It costs a third of an lstat (1.22 µs for 0.91, of which the system
 // call filter takes 0.04; bound, as with :sockets, 0.94).
 //
-// Decision: where no overlay is possible, what is small is copied into the tmpfs
-// and what is large is bound read-only; fuse-overlayfs is not used. Its server
-// would answer the job's requests outside the sandbox, with the caller's rights
-// over the caller's files and outside the job's limits, so a bug in it would be a
-// way out, and each operation takes two switches of process. It would be needed
-// only for a large root of several layers, or for writes to a large one, which
-// are refused by name.
+// Decision: where no overlay is possible, what is small is copied into the tmpfs,
+// and what is large is fuse-overlayfs', if that is installed; else it is bound
+// read-only, or refused by name. As it is usually run, fuse-overlayfs answers a
+// job's requests outside of the sandbox, with the caller's rights over all of the
+// caller's files and outside of the job's limits, so that a bug in it is a way
+// out. Here it is in a sandbox of its own (see [Server]). Init makes the mount, so
+// that the server needs no right to, and gets /dev/fuse open as its descriptor 3
+// (libfuse takes /dev/fd/3 for a mount point since 3.3). The copy stays first:
+// it needs no second process, and no operation takes two switches between them.
 //
 // Decision: /proc is mounted without hidepid. The job sees init either way by
 // kill(2), and hidepid=2 would hide from the watchdog every process whose

@@ -22,7 +22,7 @@ func (r *Root) Kept() []string {
 		return nil
 	}
 	list := []string{Upper, Files, Mounts}
-	if len(r.Lowers) > 0 && !r.Filled {
+	if len(r.Lowers) > 0 && !r.Filled && !r.Served {
 		list = append(list, RootUpper)
 		if r.Compare {
 			list = append(list, RootBase)

@@ -18,6 +18,14 @@ func (b *builder) layer() {
 		b.root(prog.Mount("root", "root", "", unix.MS_BIND, "MS_BIND", "").Because("pivot_root wants a mount"))
 		return
 	}
+	if b.r.Served {
+		b.root(prog.Mkdir("served", 0o755), prog.Mkdir("served/upper", 0o755), prog.Mkdir("served/work", 0o755), prog.Mkdir("served/init", 0o755), prog.Mkdir("root", 0o755))
+		b.hiddenDirs("")
+		b.initLayer("served/init")
+		b.serve(b.t+"/root", b.t+"/served")
+		b.root(prog.Chdir(b.t + "/root"))
+		return
+	}
 	b.root(prog.Mkdir("upper", 0o755), prog.Mkdir("work", 0o755), prog.Mkdir("root", 0o755), prog.Mkdir("init", 0o755))
 	b.hiddenDirs("")
 	b.initLayer("init")

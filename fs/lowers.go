@@ -79,7 +79,12 @@ func (b *builder) stackLowers(target string) {
 	default:
 		b.root(prog.Call("fchdir", unix.SYS_FCHDIR, prog.Fd(b.lower)), prog.Close(b.lower))
 	}
-	layers := "lowerdir=" + b.hidden("init") + ":" + lowerNames(lowers, b.numbered())
+	layers := "lowerdir=" + b.hidden("init") + ":" + lowerNames(lowers, func(i int) string {
+		if !b.numbered() {
+			return "."
+		}
+		return strconv.Itoa(lowerFd + i)
+	})
 	of := lowers[len(lowers)-1].Dir
 	b.root(overlay(target, layers+b.upperOptions(), false).About(of))
 	if b.r.Compare {
@@ -100,13 +105,11 @@ func (b *builder) stackLowers(target string) {
 }
 
 // lowerNames lists the layers as overlay wants them, top to bottom.
-func lowerNames(lowers []Lower, numbered bool) string {
+// at is the name of one.
+func lowerNames(lowers []Lower, at func(i int) string) string {
 	var names []string
 	for i, l := range slices.Backward(lowers) {
-		dir := "."
-		if numbered {
-			dir = strconv.Itoa(lowerFd + i)
-		}
+		dir := at(i)
 		if len(l.Names) == 0 {
 			names = append(names, dir)
 		}

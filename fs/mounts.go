@@ -80,7 +80,7 @@ func (b *builder) sources() {
 	b.root(prog.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, "MS_REC|MS_PRIVATE", "").
 		Because("nothing mounted here reaches the host, or the other way (slave would let the host's mounts in)"))
 	if b.layered() {
-		if !b.r.Filled {
+		if !b.r.Filled && !b.r.Served {
 			b.openLowers()
 		}
 		for _, d := range devices {
@@ -104,7 +104,7 @@ func (b *builder) source(m Mount) {
 	switch {
 	case m.HasMapped:
 		t.fd = prog.Fd(m.Mapped)
-	case m.Mode == Filled: // the runner reads it
+	case m.Mode == Filled, m.Mode == Served: // the runner reads it, or a server
 	case b.overlaid(&m):
 		t.dir, t.hasDir = b.hold(t.name+"-dir", openSource(m.Source, b.f)), true
 	default:
@@ -147,6 +147,12 @@ func (b *builder) overlays() {
 		if t.mount.Mode == Filled {
 			t.fd = b.hold(t.name, clone(b.hidden("cow"), b.f))
 		}
+		if t.mount.Mode == Served {
+			at := b.hidden("tree-" + strconv.Itoa(i))
+			b.root(prog.Mkdir(at, 0o700))
+			b.serve(at, b.hidden("cow"))
+			b.take(t, at)
+		}
 		if !b.overlaid(&t.mount) {
 			continue
 		}
@@ -169,15 +175,20 @@ func (b *builder) overlays() {
 			data = "lowerdir=.,upperdir=" + b.hidden("cow") + ",workdir=" + b.hidden("cow-work") + ",userxattr"
 		}
 		b.root(prog.Mkdir(at, 0o700), overlay(at, data, t.mount.Mode != Copy).About(t.mount.Source))
-		if b.layered() { // the tmpfs does not become the root, and goes
-			t.fd = b.hold(t.name, clone(at, b.f))
-			b.root(detach(at))
-		} else {
-			t.fd = b.hold(t.name, prog.Call("open_tree", unix.SYS_OPEN_TREE, prog.At(), prog.Str(at), prog.Bits(unix.O_CLOEXEC, "O_CLOEXEC")).
-				Because("it is moved from there: an unmount would wait for a grace period"))
-		}
+		b.take(t, at)
 		b.leaveLower(t)
 	}
+}
+
+// take takes hold of what was mounted in a hidden place.
+func (b *builder) take(t *tree, at string) {
+	if b.layered() { // the tmpfs does not become the root, and goes
+		t.fd = b.hold(t.name, clone(at, b.f))
+		b.root(detach(at))
+		return
+	}
+	t.fd = b.hold(t.name, prog.Call("open_tree", unix.SYS_OPEN_TREE, prog.At(), prog.Str(at), prog.Bits(unix.O_CLOEXEC, "O_CLOEXEC")).
+		Because("it is moved from there: an unmount would wait for a grace period"))
 }
 
 // fresh tells of a read-only directory that can be mounted where it belongs

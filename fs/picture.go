@@ -48,9 +48,12 @@ func (p *picture) root(r *Root) {
 		p.row("/tmp /var/tmp "+r.Home, "directories of the tmpfs")
 		return
 	}
-	if r.Filled {
+	switch {
+	case r.Filled:
 		p.row("/", "a copy of the layers, in memory")
-	} else {
+	case r.Served:
+		p.row("/", "overlay of fuse-overlayfs, which runs in a sandbox of its own")
+	default:
 		p.row("/", "overlay")
 	}
 	switch {
@@ -92,6 +95,8 @@ func (p *picture) mount(m *Mount) {
 		what = "a directory of the tmpfs"
 	case m.Mode == Filled:
 		what = "a copy of " + source + " in the tmpfs"
+	case m.Mode == Served:
+		what = "overlay of fuse-overlayfs, which runs in a sandbox of its own: writes to the tmpfs, over " + source
 	case m.Mode == Copy:
 		what = "overlay: writes to the tmpfs, over " + source
 	case m.Mode == Writable:

@@ -17,6 +17,11 @@ type Root struct {
 	// which the runner fills with a copy of them: init makes system calls for
 	// it, see [prog.Serve]. Upper must be zero.
 	Filled bool
+	// Served has a [Server] stack the Lowers instead of the kernel. Upper must be
+	// zero.
+	Served bool
+	// InitID is the uid and gid inside that init has, where anything is Served.
+	InitID [2]uint32
 	// Upper, if its Dir is set, keeps what is written to the root; else that
 	// goes to the root's tmpfs and is gone with it. It needs Lowers.
 	Upper UpperDir
@@ -71,6 +76,7 @@ const (
 	Writable             // itself
 	Copy                 // an overlay whose writes go to the root's tmpfs; for Work only
 	Plain                // read-only, with the sockets and FIFOs in it
+	Served               // an overlay of which a [Server] has the layers; for Work only
 	Filled               // a copy, in the root's tmpfs, that the runner fills as it does a Root; for Work only
 )
 

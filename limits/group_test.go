@@ -116,6 +116,13 @@ write RUN/job/memory.oom.group 1
 write RUN/job/pids.max 8`, "RUN", name), "\n"), k.log)
 	require.NoError(t, g.Verify())
 
+	k.put(name+"/init/cgroup.procs", "")
+	fd, err := g.AddTasks(2)
+	require.NoError(t, err)
+	require.NoError(t, unix.Close(fd))
+	assert.Equal(t, "write "+name+"/pids.max 11", k.log[len(k.log)-1], "the job's own limit stays")
+	require.NoError(t, g.Verify())
+
 	k.put(name+"/memory.max", "max\n")
 	require.ErrorIs(t, g.Verify(), ErrChanged)
 	k.put(name+"/memory.max", "67104768\n")

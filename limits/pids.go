@@ -1,6 +1,10 @@
 package limits
 
-import "math"
+import (
+	"math"
+
+	"golang.org/x/sys/unix"
+)
 
 // pids bounds the whole group to one more than the job: pid 1 is a task too.
 func (b *settings) pids(l GroupLimits) {
@@ -36,4 +40,26 @@ func (g *Group) pidsUsage(r *usageReader) (p PidsUsage) {
 	// where the limit is, and in the groups above.
 	p.LimitHits = larger(r.keyed(g.job, "pids.events").get("max"), r.keyed(g.run, "pids.events").get("max"))
 	return p
+}
+
+// AddTasks makes room in the group for n more tasks beside pid 1 and the job, and
+// opens the cgroup.procs of pid 1's leaf, by which they put themselves there. The
+// caller closes it.
+func (g *Group) AddTasks(n uint64) (procs int, err error) {
+	for i := range g.settings {
+		s := &g.settings[i]
+		if s.Dir != "" || s.File != "pids.max" {
+			continue
+		}
+		now, ok := parseUint([]byte(s.Value))
+		if !ok {
+			return -1, g.run.fail("parse", s.File, unix.EINVAL)
+		}
+		value := decimalText(now + n)
+		if err := g.run.write(s.File, value); err != nil {
+			return -1, err
+		}
+		s.Value = value
+	}
+	return g.init.openAt("cgroup.procs", unix.O_WRONLY)
 }

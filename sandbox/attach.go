@@ -25,9 +25,12 @@ func (r *run) attachNetwork() error {
 		return nil
 	}
 	r.attachBegun = limits.Now()
-	spaces, err := r.receiveSpaces()
-	if err != nil || spaces == nil {
-		return err
+	spaces, err := r.receiveParts(3)
+	if err != nil {
+		return wrap("net", err)
+	}
+	if spaces == nil {
+		return nil
 	}
 	attaching := make(chan attached, 1)
 	r.attaching = attaching
@@ -68,12 +71,13 @@ func (r *run) joinNetwork() error {
 	return wrap("net", err)
 }
 
-// receiveSpaces takes the message of appendSpaces; nil if init failed before.
-func (r *run) receiveSpaces() ([]*os.File, error) {
+// receiveParts takes a message of init's with so many descriptors, which come
+// before its root is made; nil if init failed before.
+func (r *run) receiveParts(n int) ([]*os.File, error) {
 	fds := []unix.PollFd{{Fd: int32(r.ctl), Events: unix.POLLIN}, {Fd: int32(r.status), Events: unix.POLLIN}}
 	for fds[0].Revents == 0 {
 		if err := poll(fds, -1); err != nil {
-			return nil, wrap("net", err)
+			return nil, err
 		}
 		if fds[1].Revents != 0 {
 			return nil, nil
@@ -81,18 +85,18 @@ func (r *run) receiveSpaces() ([]*os.File, error) {
 	}
 	var buf [64]byte
 	var oob [64]byte
-	n, oobn, _, _, err := unix.Recvmsg(r.ctl, buf[:], oob[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
+	got, oobn, _, _, err := unix.Recvmsg(r.ctl, buf[:], oob[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
 	if err != nil {
-		return nil, r.vanished(wrap("net", os.NewSyscallError("recvmsg", err)))
+		return nil, r.vanished(os.NewSyscallError("recvmsg", err))
 	}
 	files := receivedFiles(oob[:oobn])
-	if rep, err := prog.ParseReport(buf[:n]); err != nil || !rep.Ready || len(files) != 3 {
+	if rep, err := prog.ParseReport(buf[:got]); err != nil || !rep.Ready || len(files) != n {
 		for _, f := range files {
 			f.Close()
 		}
-		return nil, r.vanished(wrap("net", errors.Join(err, errSpaces)))
+		return nil, r.vanished(errors.Join(err, errParts))
 	}
 	return files, nil
 }
 
-var errSpaces = errors.New("init did not hand over its namespaces")
+var errParts = errors.New("init did not hand over its namespaces")

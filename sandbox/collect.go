@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/jailrun/jailrun/fs/outfile"
 	"github.com/jailrun/jailrun/fs/transfer"
@@ -79,6 +80,9 @@ func (r *run) closeOutputs() {
 	}
 }
 
+// collectPatience is how long a server may take to hand out the job's files.
+const collectPatience = 2 * time.Minute
+
 // collect writes the outputs, when every process of the job is dead. It reports
 // each, and returns the first error.
 func (r *run) collect() ([]Collected, error) {
@@ -87,6 +91,11 @@ func (r *run) collect() ([]Collected, error) {
 		return nil, nil
 	}
 	k := r.kept
+	if r.servers != nil {
+		// What reads from a server that does not answer cannot be ended otherwise.
+		guard := time.AfterFunc(collectPatience, r.killServers)
+		defer guard.Stop()
+	}
 	reader := &transfer.Reader{Root: k.root, Inside: k.enter}
 	left := r.bounds()
 	var done []Collected

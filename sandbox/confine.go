@@ -132,12 +132,16 @@ func dropBounding() prog.Step {
 
 // capset sets the permitted and effective sets to mask and empties the others;
 // the ambient set follows the inheritable one.
-func capset(mask uint32, text string) prog.Step {
+func capset(mask uint32, text string) prog.Step { return capsets(mask, 0, text) }
+
+// capsets is capset with an inheritable set.
+func capsets(mask, inheritable uint32, text string) prog.Step {
 	head := make([]byte, 8)
 	binary.NativeEndian.PutUint32(head, unix.LINUX_CAPABILITY_VERSION_3)
 	data := make([]byte, 24) // two of {effective, permitted, inheritable}
 	binary.NativeEndian.PutUint32(data, mask)
 	binary.NativeEndian.PutUint32(data[4:], mask)
+	binary.NativeEndian.PutUint32(data[8:], inheritable)
 	return prog.Call("capset", unix.SYS_CAPSET, prog.Data(head, "version 3"), prog.Data(data, text))
 }
 
@@ -244,9 +248,9 @@ func (pl *Plan) loadFilters(s *Spec) []prog.Step {
 
 // appendScrub adds init's own loss of rights, after the fork of the job and
 // before the gate opens: it runs beside the job's steps, on another CPU.
-func (pl *Plan) appendScrub(keep ...prog.Slot) {
+func appendScrub(p *prog.Program, keep ...prog.Slot) {
 	kept := append([]prog.Slot{prog.SlotCtl, prog.SlotSignals}, keep...)
-	pl.Program.AddInit(prog.StageScrub,
+	p.AddInit(prog.StageScrub,
 		prog.KeepOnly(append(kept, prog.SlotStatus, prog.SlotGate)...),
 		prog.Prctl(unix.PR_SET_NAME, "PR_SET_NAME", prog.Str("jailrun-init")),
 		prog.SetLimit(unix.RLIMIT_SIGPENDING, "RLIMIT_SIGPENDING", unix.Rlimit{}).

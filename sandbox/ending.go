@@ -89,6 +89,7 @@ func (r *run) force() {
 	r.end.force, r.end.ours = 0, true
 	r.event("run", "init does not come to an end; killing it", 0)
 	r.letGo()
+	r.killServers() // what waits for it cannot be killed
 	_ = unix.PidfdSendSignal(int(r.proc.PidFd.Fd()), unix.SIGKILL, nil, 0)
 	if r.group != nil {
 		_ = r.group.Kill()

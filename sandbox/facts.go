@@ -34,6 +34,9 @@ type facts struct {
 	userXattr bool // tmpfs has user.* attributes, so an overlay on it works (Linux 6.6)
 	timeNS    bool // the kernel has time namespaces
 
+	fuse    *fuseProgram // see fuseOverlay
+	fuseErr error
+
 	keys        bool // the kernel has keyrings
 	autogroup   bool // the kernel schedules each session as one task (sched(7))
 	keysErr     error
@@ -63,7 +66,7 @@ func survey(s *Spec) (*facts, error) {
 	if f.hard, err = limits.HardLimits(); err != nil {
 		return nil, err
 	}
-	f.userXattr = tmpfsHasUserXattr()
+	f.userXattr = userXattr()
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) == nil {
 		f.ram = limits.Size(info.Totalram) * limits.Size(info.Unit)
@@ -171,6 +174,9 @@ func currentDir(dir string) (string, error) {
 	}
 	return wd, nil
 }
+
+// userXattr is another one in tests.
+var userXattr = tmpfsHasUserXattr
 
 // tmpfsHasUserXattr tries it on a memfd, which is a file of the kernel's own
 // tmpfs. Without user attributes an overlay on a tmpfs mounts and then fails:

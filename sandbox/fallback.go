@@ -20,6 +20,11 @@ func (r *run) fallback(b *build, e *Error) (again bool, err error) {
 		b.unnamed = true
 		return true, nil
 	}
+	if why, failed := r.serverFor(e); failed {
+		r.event("root", "no server for the root: "+why, 0)
+		b.noServer = why
+		return true, nil
+	}
 	if e.Op != "mount overlay" {
 		return false, nil
 	}

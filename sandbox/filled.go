@@ -62,10 +62,56 @@ func (pl *Plan) resolveFilled(s *Spec, f *facts, b build) error {
 		pl.note("the root is a copy in memory (%s): %s", size, reason)
 		return nil
 	}
-	if b.noOverlay == "" {
+	without := pl.serveRoot(f, b, reason, why)
+	if pl.root.Served || b.noOverlay == "" {
 		return nil // read-only layers do
 	}
-	return pl.bindRoot(s, f, b, dirs, why)
+	return pl.bindRoot(s, f, b, dirs, why, without)
+}
+
+// serveRoot has fuse-overlayfs stack the layers, if it is there; else without is
+// why it cannot.
+func (pl *Plan) serveRoot(f *facts, b build, reason, why string) (without string) {
+	program, without := f.server(b)
+	if without != "" {
+		return without
+	}
+	pl.root.Served = true
+	pl.planServer(pl.root.Lowers, true, f, b)
+	pl.note("the root is an overlay of %s, in a sandbox of its own: %s; %s", program, reason, why)
+	return ""
+}
+
+// serveCWD has fuse-overlayfs keep aside what is written to the current
+// directory, if that was asked for; else without is why it cannot.
+func (pl *Plan) serveCWD(reason, why string, s *Spec, f *facts, b build) (ok bool, without string) {
+	switch {
+	case s.requires(RequireOverlay):
+		return false, "and fuse-overlayfs"
+	case s.Diff != "":
+		return false, "fuse-overlayfs could keep its writes, but nothing can compare them for --diff"
+	}
+	program, without := f.server(b)
+	if without != "" {
+		return false, without
+	}
+	pl.cwd = CWDCopy
+	pl.root.Work = fs.Mount{Source: f.dir, Target: WorkDir, Dir: true, Mode: fs.Served}
+	pl.planServer([]fs.Lower{{Dir: f.dir}}, false, f, b)
+	pl.note("the current directory is an overlay of %s, in a sandbox of its own: %s; %s", program, reason, why)
+	return true, ""
+}
+
+// server is fuse-overlayfs, or why it cannot be used.
+func (f *facts) server(b build) (program *fuseProgram, without string) {
+	if b.noServer != "" {
+		return nil, "fuse-overlayfs cannot do it: " + b.noServer
+	}
+	program, err := f.fuseOverlay()
+	if err != nil {
+		return nil, err.Error()
+	}
+	return program, ""
 }
 
 // layerDirs names the layers, the topmost first.
@@ -85,8 +131,11 @@ func layerDirs(lowers []fs.Lower) (dirs []string) {
 // bindRoot puts a root together without an overlay and without a copy of all of
 // it: the directories of a single layer are bound read-only, where jailrun has
 // nothing of its own to put and they lend the job nothing; the rest is copied.
-func (pl *Plan) bindRoot(s *Spec, f *facts, b build, dirs []string, why string) error {
+func (pl *Plan) bindRoot(s *Spec, f *facts, b build, dirs []string, why, without string) error {
 	refuse := func(why string) error {
+		if without != "" {
+			why += "; " + without
+		}
 		return fieldError("rootfs", s.Rootfs, "no overlay is possible here (%s), and %s; put the layers on ext4, xfs or btrfs", b.noOverlay, why)
 	}
 	if len(dirs) != 1 {
@@ -96,7 +145,7 @@ func (pl *Plan) bindRoot(s *Spec, f *facts, b build, dirs []string, why string) 
 	if err != nil {
 		return &FieldError{"rootfs", s.Rootfs, err}
 	}
-	without := map[string]bool{"dev": true, "proc": true}
+	bound := map[string]bool{"dev": true, "proc": true}
 	for _, e := range list {
 		if !e.IsDir() || fs.IsOurs(e.Name()) {
 			continue
@@ -107,15 +156,15 @@ func (pl *Plan) bindRoot(s *Spec, f *facts, b build, dirs []string, why string) 
 		} else if lent != "" {
 			return refuse(fmt.Sprintf("a bind of /%s would lend the job %q", e.Name(), lent))
 		}
-		without[e.Name()] = true
+		bound[e.Name()] = true
 		pl.addTree(fs.Mount{Source: source, Target: "/" + e.Name(), Dir: true, Mode: fs.Plain}, f)
 	}
-	fill, size, why := pl.filling(dirs, without, f)
+	fill, size, why := pl.filling(dirs, bound, f)
 	if fill == nil {
 		return refuse("of what is no directory to bind, " + why)
 	}
 	pl.root.Filled, pl.fillRoot = true, fill
-	pl.note("the root is made of %d read-only binds and a copy in memory (%s): %s", len(without)-2, size, b.noOverlay)
+	pl.note("the root is made of %d read-only binds and a copy in memory (%s): %s; %s", len(bound)-2, size, b.noOverlay, without)
 	return nil
 }
 
@@ -146,7 +195,7 @@ func (pl *Plan) fillCWD(reason string, s *Spec, f *facts) (ok bool, why string) 
 
 // fills reports whether something is copied at the launch. Ahead of its job it
 // would be old when that comes.
-func (pl *Plan) fills() bool { return pl.fillRoot != nil || pl.fillWork != nil }
+func (pl *Plan) fills() bool { return pl.fillRoot != nil || pl.fillWork != nil || pl.servers != nil }
 
 var errNotAhead = errors.New("what is copied for want of an overlay cannot be prepared for a pool")
 

@@ -86,6 +86,7 @@ func TestRootWithoutOverlay(t *testing.T) {
 	if !inside {
 		return
 	}
+	sandbox.WithoutFuse(t) // see TestServedRoot
 	base, over := filepath.Join(dir, "two"), filepath.Join(dir, "over")
 	root := filepath.Join(base, "root")
 	in := func(root string, more func(*sandbox.Cmd)) func(*sandbox.Cmd) {

@@ -58,6 +58,9 @@ func (r *run) inputFailed() {
 
 // finish collects the evidence, undoes what the run made, and decides.
 func (r *run) finish(failure *Error) (*Result, error) {
+	if failure == nil && !r.end.ours {
+		failure = r.serverLost()
+	}
 	e := r.evidence(failure)
 	r.newGit()
 	res := r.result(&e)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +21,7 @@ type kept struct {
 	workUpper, workBase *os.File        // of a copied current directory
 	areas               []transfer.Area // of Spec.Diff
 	inside              *insider        // nil as long as the runner's own rights suffice
+	servers             []*server       // that answer for what is read
 }
 
 // bounds is what may go in, or come out, all together.
@@ -42,6 +44,9 @@ func (r *run) carry() error {
 
 func (r *run) serve() error {
 	root := &r.plan.root
+	if err := r.startServers(); err != nil {
+		return err
+	}
 	if err := r.fill(); err != nil {
 		return err
 	}
@@ -93,7 +98,7 @@ func (r *run) receiveKept() (ok bool, err error) {
 	if err != nil || !rep.Ready || len(files) != len(slots) {
 		return false, errors.Join(prog.ErrMessage, err)
 	}
-	k := &kept{}
+	k := &kept{servers: r.servers}
 	for i, name := range slots {
 		*map[string]**os.File{
 			fs.Files: &k.root, fs.Mounts: &k.mounts, fs.RootUpper: &k.rootUpper, fs.RootBase: &k.rootBase,
@@ -159,6 +164,9 @@ type insider struct {
 	desk prog.Desk
 }
 
+// answerPatience is how long an insider may wait for one answer of a server.
+const answerPatience = 10 * time.Second
+
 // enter starts an insider. Every process of the job is dead.
 func (k *kept) enter() (*prog.Desk, error) {
 	p := &prog.Program{}
@@ -174,6 +182,13 @@ func (k *kept) enter() (*prog.Desk, error) {
 		return nil, err
 	}
 	defer unix.Close(pair[1])
+	if k.servers != nil {
+		t := unix.NsecToTimeval(int64(answerPatience))
+		if err := unix.SetsockoptTimeval(pair[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &t); err != nil {
+			unix.Close(pair[0])
+			return nil, os.NewSyscallError("setsockopt", err)
+		}
+	}
 	proc, err := p.Start([]prog.Binding{{Slot: prog.SlotCtl, Fd: pair[1]}, {Slot: mounts, Fd: int(k.mounts.Fd())}})
 	if err != nil {
 		unix.Close(pair[0])
@@ -191,5 +206,13 @@ func (k *kept) leave() error {
 	}
 	k.inside = nil
 	_ = unix.Close(in.ctl)
+	if k.servers != nil {
+		fds := []unix.PollFd{{Fd: int32(in.proc.PidFd.Fd()), Events: unix.POLLIN}}
+		if poll(fds, serverPatience) != nil || fds[0].Revents == 0 {
+			for _, s := range k.servers { // it waits for an answer
+				s.kill()
+			}
+		}
+	}
 	return errors.Join(reap(in.proc), in.proc.PidFd.Close(), in.proc.Release())
 }

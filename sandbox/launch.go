@@ -133,7 +133,7 @@ func subordinate(uid int) func() (u, g []idmap.SubRange, err error) {
 
 // attempt forks the program and waits until the job runs or the launch failed.
 func (r *run) attempt() error {
-	r.undo, r.proc, r.watch, r.disk = undo{}, nil, nil, nil
+	r.undo, r.proc, r.watch, r.disk, r.servers = undo{}, nil, nil, nil, nil
 	r.listener = newListener(r)
 	r.procDir, r.upper, r.sysvShm, r.areas, r.kept = nil, nil, nil, nil, nil
 	binds, err := r.descriptors()
@@ -147,7 +147,7 @@ func (r *run) attempt() error {
 		}
 	}
 	if len(r.plan.mapped) > 0 {
-		if err := r.mapTrees(&binds); err != nil {
+		if err := r.mapTrees(r.plan.mapped, &binds); err != nil {
 			return wrap("root", err)
 		}
 	}
@@ -198,9 +198,9 @@ func (r *run) takeBlock(id *identity, binds *[]prog.Binding) error {
 
 // mapTrees makes the id-mapped views of the directories that a run by root is
 // given: each with its owner as the job's root.
-func (r *run) mapTrees(binds *[]prog.Binding) error {
+func (r *run) mapTrees(trees []mappedTree, binds *[]prog.Binding) error {
 	id := &r.plan.identity
-	for _, m := range r.plan.mapped {
+	for _, m := range trees {
 		dir, err := unix.Open(m.source, unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 		if err != nil {
 			return &os.PathError{Op: "open", Path: m.source, Err: err}

@@ -41,7 +41,7 @@ func (pl *Plan) resolveLayers(s *Spec, f *facts, b build) error {
 		}
 	}
 	pl.root.Lowers = withoutRepeats(pl.root.Lowers)
-	if err := pl.resolveFilled(s, f, b); err != nil || pl.root.Filled {
+	if err := pl.resolveFilled(s, f, b); err != nil || pl.root.Filled || pl.root.Served {
 		return err
 	}
 	pl.mapLowers(f)
@@ -147,7 +147,7 @@ func (pl *Plan) resolveUpper(s *Spec, f *facts) error {
 			// Without user attributes the overlay mounts, and then rm -rf of a
 			// lower directory is EIO. Nothing of the kind happens read-only.
 			pl.root.ReadOnly = true
-			pl.note("the root is read-only: %s (writable: --upper DIR on ext4, xfs or btrfs)", noXattr)
+			pl.note("the root is read-only: %s (writable: --upper DIR on ext4, xfs or btrfs, or the package fuse-overlayfs)", noXattr)
 		}
 		return nil
 	}

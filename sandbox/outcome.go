@@ -23,6 +23,9 @@ func (r *run) result(e *evidence) *Result {
 		if r.cmd.Network != nil {
 			res.Limits = append(res.Limits, r.helperRow())
 		}
+		for range pl.servers {
+			res.Limits = append(res.Limits, r.serverRow())
+		}
 		res.Confinement = pl.walls
 		res.Identity = r.identityReport()
 		res.Runtime = pl.runtime

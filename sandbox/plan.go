@@ -35,6 +35,7 @@ type Plan struct {
 	copyIn    []copyIn
 	// What stands in for the overlay of the root, and of the current directory.
 	fillRoot, fillWork *transfer.Filling
+	servers            []*serverPlan // likewise, in the order in which init needs them
 	writable           []writableDir // directories of the host's that the job may write to
 	dir                string        // that is taken as current, "" if none can be
 	lateNotes          int           // so many of the first notes are about limits that may come late
@@ -52,7 +53,18 @@ type mappedTree struct {
 
 // Print writes the plan, a step a line, without the values that may be
 // secrets unless secrets is true.
-func (pl *Plan) Print(w io.Writer, secrets bool) error { return pl.Program.Print(w, secrets) }
+func (pl *Plan) Print(w io.Writer, secrets bool) error {
+	err := pl.Program.Print(w, secrets)
+	for _, sp := range pl.servers {
+		if err == nil {
+			_, err = io.WriteString(w, opServer+", in a sandbox of its own\n")
+		}
+		if err == nil {
+			err = sp.program.Print(w, secrets)
+		}
+	}
+	return err
+}
 
 // Picture draws what the job will see of files: each place, what it is made of,
 // and where that comes from.
@@ -81,6 +93,7 @@ type build struct {
 	late      bool      // the job's last steps come when it is taken from a pool
 	pooled    bool      // the Cmd has a pool
 	noOverlay string    // why the root can be none, after a failed attempt
+	noServer  string    // why fuse-overlayfs cannot stand in for it, after a failed attempt
 	noWork    string    // why the current directory can be none, after a failed attempt
 	unnamed   bool      // no listener on the filter, after a failed attempt
 	net       *netFiles // of a network that configures the namespace; nil for none
@@ -90,7 +103,7 @@ type build struct {
 // newPlan works out a launch. It is pure: the same arguments give the same plan.
 func newPlan(s *Spec, f *facts, b build) (*Plan, error) {
 	pl, err := planned(s, f, b)
-	if err == nil && pl.Program.Full() {
+	if err == nil && (pl.Program.Full() || slices.ContainsFunc(pl.servers, func(sp *serverPlan) bool { return sp.program.Full() })) {
 		err = fieldError("bind", "", "too many: root can be given about 20 directories and layers, and anybody as many --tmpfs with a size")
 	}
 	return pl, err
@@ -166,7 +179,7 @@ func planned(s *Spec, f *facts, b build) (*Plan, error) {
 	if err := pl.chooseFilters(s, b.unnamed); err != nil {
 		return nil, err
 	}
-	pl.appendJobStart(io)
+	resetSignals(p)
 	pl.appendLimits(rl, f)
 	pl.constantWalls(rl, f)
 	if err := pl.appendConfine(s, f); err != nil {
@@ -196,8 +209,6 @@ func (pl *Plan) appendLoopback() {
 // confinement after that.
 func (pl *Plan) appendFork(f *facts, b build) {
 	p := pl.Program
-	mask := make([]byte, 8)
-	mask[2] = 1 // signal 17, SIGCHLD, is bit 16
 	add := func(steps ...prog.Step) { p.AddInit(prog.StageFork, steps...) }
 	if f.timeNS {
 		add(prog.Unshare(unix.CLONE_NEWTIME, "CLONE_NEWTIME").Because("for the job: /proc/self/ns/time would be a lock shared with every process"))
@@ -207,10 +218,8 @@ func (pl *Plan) appendFork(f *facts, b build) {
 	for i, s := range pl.sent {
 		ready[i] = s.slot
 	}
+	add(reaperFiles()...)
 	add(
-		prog.Call("signalfd4", unix.SYS_SIGNALFD4, prog.Int(-1), prog.Data(mask, "{SIGCHLD}"), prog.Int(8),
-			prog.Bits(unix.SFD_CLOEXEC|unix.SFD_NONBLOCK, "SFD_CLOEXEC|SFD_NONBLOCK")).Save(prog.SlotSignals),
-		prog.Call("eventfd2", unix.SYS_EVENTFD2, prog.Int(0), prog.Bits(unix.EFD_CLOEXEC, "EFD_CLOEXEC")).Save(prog.SlotGate),
 		prog.SendReady(ready...),
 		prog.Scrub().Because("the runner's memory, with every secret in it"),
 	)
@@ -222,14 +231,25 @@ func (pl *Plan) appendFork(f *facts, b build) {
 	if b.identity.block {
 		keep = append(keep, p.SlotNamed("block"))
 	}
-	pl.appendScrub(keep...)
+	appendScrub(p, keep...)
 }
 
-// appendJobStart resets the signals: the runner's dispositions and its mask of
+// reaperFiles makes what the loop of pid 1 and the gate need.
+func reaperFiles() []prog.Step {
+	mask := make([]byte, 8)
+	mask[2] = 1 // signal 17, SIGCHLD, is bit 16
+	return []prog.Step{
+		prog.Call("signalfd4", unix.SYS_SIGNALFD4, prog.Int(-1), prog.Data(mask, "{SIGCHLD}"), prog.Int(8),
+			prog.Bits(unix.SFD_CLOEXEC|unix.SFD_NONBLOCK, "SFD_CLOEXEC|SFD_NONBLOCK")).Save(prog.SlotSignals),
+		prog.Call("eventfd2", unix.SYS_EVENTFD2, prog.Int(0), prog.Bits(unix.EFD_CLOEXEC, "EFD_CLOEXEC")).Save(prog.SlotGate),
+	}
+}
+
+// resetSignals begins a job's list: the runner's dispositions and its mask of
 // the fork came along. CLONE_CLEAR_SIGHAND would keep what is ignored.
-func (pl *Plan) appendJobStart(jobIO) {
+func resetSignals(p *prog.Program) {
 	none := prog.Data(make([]byte, 32), "SIG_DFL")
-	pl.Program.AddJob(prog.StageLimits,
+	p.AddJob(prog.StageLimits,
 		prog.Call("rt_sigaction", unix.SYS_RT_SIGACTION, prog.Int(1), none, prog.Nil(), prog.Int(8)).Loop(0, 64).Ignore(unix.EINVAL).
 			Because("EINVAL for SIGKILL and SIGSTOP"),
 		prog.Call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, prog.Bits(unix.SIG_SETMASK, "SIG_SETMASK"), prog.Data(make([]byte, 8), "{}"), prog.Nil(), prog.Int(8)),

@@ -12,6 +12,9 @@ func (pl *Plan) rlimits(f *facts) ([limits.Resources]unix.Rlimit, error) {
 	spec.CPUTime = pl.limits.CPUTime
 	if pl.limits.Pids > 0 {
 		spec.NProc = limits.NProc(uint64(pl.limits.Pids), pl.identity.job[0] == 0 || !pl.identity.written)
+		if !pl.identity.written {
+			spec.NProc += uint64(len(pl.servers)) * (serverTasks + 1) // under the job's uid, in its user namespace
+		}
 		if pl.held.pids {
 			// The kernel asks the rlimit before pids.max, and counts only what
 			// pids.max refuses: here it is a belt, a little wider.

@@ -122,6 +122,12 @@ func (pl *Plan) resolveCWD(s *Spec, f *facts, b build) error {
 		if !pl.cwdAuto || !b.pooled {
 			ok, why = pl.fillCWD(reason, s, f)
 		}
+		if !ok && !pl.cwdAuto {
+			var without string
+			if ok, without = pl.serveCWD(reason, why, s, f, b); !ok {
+				why += "; " + without
+			}
+		}
 		switch {
 		case ok:
 			return nil

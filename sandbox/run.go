@@ -21,20 +21,22 @@ import (
 // owns it, that of Start and then that of Wait; what others may touch is
 // atomic, or has a lock: wake its own, ctl and group that of hold.
 type run struct {
-	cmd   *Cmd
-	spec  *Spec           // of cmd, with what its image asks for
-	ctx   context.Context // of Start; it spans the run, as that of exec.CommandContext
-	facts *facts
-	plan  *Plan
-	proc  *prog.Process
-	tier  Tier
-	held  holds
-	lacks error // why tier is the watchdog's
-	tree  *limits.Subtree
-	group *limits.Group
-	watch *watch
-	id    string
-	took  Startup
+	cmd     *Cmd
+	spec    *Spec           // of cmd, with what its image asks for
+	ctx     context.Context // of Start; it spans the run, as that of exec.CommandContext
+	facts   *facts
+	plan    *Plan
+	proc    *prog.Process
+	tier    Tier
+	held    holds
+	lacks   error // why tier is the watchdog's
+	tree    *limits.Subtree
+	group   *limits.Group
+	watch   *watch
+	servers []*server // that answer for what the kernel has no overlay of
+	room    uint64    // tasks that the group has for them
+	id      string
+	took    Startup
 
 	hold     hold
 	listener listener
@@ -190,6 +192,7 @@ func (r *run) awaitExec() error {
 			canceled = true // the end of init ends the status pipe as well
 			r.end.fired = append(r.end.fired, firing{by: byCancel, at: limits.Now(), detail: context.Cause(r.ctx)})
 			r.end.ours = true
+			r.killServers() // init may wait for it
 			_ = unix.PidfdSendSignal(int(r.proc.PidFd.Fd()), unix.SIGKILL, nil, 0)
 		}
 		if fds[0].Revents == 0 {

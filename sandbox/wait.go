@@ -65,6 +65,11 @@ func (r *run) pollSet() ([]unix.PollFd, []func(int16)) {
 	if !r.initGone && r.exit == nil {
 		add(int(r.proc.PidFd.Fd()), func(int16) { r.initEnded() })
 	}
+	for _, s := range r.servers {
+		if !s.ended && !s.killed {
+			add(s.ctl, func(int16) { r.serverEnded(s) })
+		}
+	}
 	if r.listener.fd >= 0 {
 		add(r.listener.fd, r.listener.ready)
 	}
@@ -207,6 +212,7 @@ func (r *run) clock() {
 	if e.grace > 0 && now >= e.grace {
 		r.kill()
 	}
+	r.spareServers(now)
 	ended := r.proc.Ended()
 	lingers := ended > 0 && now-ended > lingerPatience && !e.ours
 	if e.force > 0 && now >= e.force || lingers {
@@ -248,6 +254,9 @@ func (r *run) nextDeadline() time.Duration {
 	}
 	at(r.end.grace)
 	at(r.end.force)
+	if r.servers != nil && r.end.killing && !r.servers[0].killed {
+		at(r.end.force - killPatience + serverPatience)
+	}
 	if r.disk != nil {
 		at(r.disk.next)
 	}

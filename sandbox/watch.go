@@ -108,7 +108,8 @@ func (w *watch) measure() bool {
 		w.failed(err)
 		return false
 	}
-	w.cpu = max(w.cpu, cpu)
+	_, more := w.run.serversUse()
+	w.cpu = max(w.cpu, cpu+more)
 	return true
 }
 
@@ -224,6 +225,8 @@ func (w *watch) unmapped() (limits.Size, error) {
 		}
 		sum += n
 	}
+	used, _ := w.run.serversUse()
+	sum += used
 	if w.run.sysvShm == nil {
 		return sum, nil
 	}

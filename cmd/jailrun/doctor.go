@@ -64,7 +64,7 @@ func doctor(say *console, args []string) int {
 	for _, p := range userns.Probes(ctx) {
 		d.Probes = append(d.Probes, fromProbe(p))
 	}
-	d.Probes = append(d.Probes, probeGroup())
+	d.Probes = append(d.Probes, probeFuse(), probeGroup())
 	code := d.tryRuns(ctx)
 	text := d.text()
 	if format == "json" {
@@ -103,6 +103,26 @@ func fromProbe(p userns.Probe) finding {
 		f.Answer = "yes"
 	case userns.No:
 		f.Answer = "no"
+	}
+	return f
+}
+
+// probeFuse looks for what stands in for the kernel's overlay.
+func probeFuse() finding {
+	f := finding{Name: "fuse-overlayfs", Answer: "yes"}
+	var err error
+	switch f.Detail, err = sandbox.FuseOverlay(); {
+	case errors.Is(err, sandbox.ErrNoFuse):
+		f.Answer, f.Fix = "no", "install the package fuse-overlayfs, for large roots where the kernel has no overlay"
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV):
+		f.Answer, f.Fix = "no", "load the kernel's module: modprobe fuse"
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		f.Answer, f.Fix = "no", "let users open /dev/fuse: chmod 666 /dev/fuse"
+	case err != nil:
+		f.Answer = "no"
+	}
+	if err != nil {
+		f.Detail = plain.Printable(err.Error())
 	}
 	return f
 }

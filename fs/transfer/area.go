@@ -36,7 +36,7 @@ func (a *Area) walk(r *Reader, v visitor, b Bounds) error {
 	var st unix.Stat_t
 	fd, err := unix.FcntlInt(a.Upper.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	if err == nil {
-		err = unix.Fstat(fd, &st)
+		err = r.fstat(fd, &st)
 	}
 	if err != nil {
 		return &os.PathError{Op: "open", Path: a.Place, Err: err}

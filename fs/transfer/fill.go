@@ -152,7 +152,7 @@ func (m *merge) name(in *entry, name string, dirs []int, depth int) error {
 	}
 	fd, err := r.open(dirs[0], name, unix.O_RDONLY, resolveBelow)
 	if err == nil {
-		err = same(fd, &e.st)
+		err = r.same(fd, &e.st)
 	}
 	if err != nil {
 		v.skip(&e, err)

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 	"slices"
@@ -93,7 +94,39 @@ func (r *Reader) stat(dir int, name string, st *unix.Stat_t) (fd int, err error)
 	if fd, err = r.open(dir, name, unix.O_PATH, resolveBelow); err != nil {
 		return -1, err
 	}
-	return fd, unix.Fstat(fd, st)
+	return fd, r.fstat(fd, st)
+}
+
+// fstat is fstat(2). A FUSE mount of the job's user namespace tells a process
+// outside of it nothing: then the ids are those inside, and the number of links
+// is 0.
+func (r *Reader) fstat(fd int, st *unix.Stat_t) error {
+	err := unix.Fstat(fd, st)
+	if err == nil || !denied(err) {
+		return err
+	}
+	d := r.inside()
+	if d == nil {
+		return errors.Join(err, r.err)
+	}
+	var b [256]byte // struct statx
+	if _, err := d.Call(&prog.Request{
+		Name: "statx", Nr: unix.SYS_STATX, Fd: fd,
+		Args: []prog.Word{prog.Text(""), prog.Num(unix.AT_EMPTY_PATH), prog.Num(unix.STATX_BASIC_STATS), prog.Out(b[:])},
+	}); err != nil {
+		return err
+	}
+	ne := binary.NativeEndian
+	at := func(i int) unix.Timespec {
+		return unix.Timespec{Sec: int64(ne.Uint64(b[i:])), Nsec: int64(ne.Uint32(b[i+8:]))}
+	}
+	*st = unix.Stat_t{
+		Uid: ne.Uint32(b[20:]), Gid: ne.Uint32(b[24:]), Mode: uint32(ne.Uint16(b[28:])),
+		Ino: ne.Uint64(b[32:]), Size: int64(ne.Uint64(b[40:])), Blocks: int64(ne.Uint64(b[48:])),
+		Atim: at(64), Ctim: at(96), Mtim: at(112),
+		Rdev: unix.Mkdev(ne.Uint32(b[128:]), ne.Uint32(b[132:])), Dev: unix.Mkdev(ne.Uint32(b[136:]), ne.Uint32(b[140:])),
+	}
+	return nil
 }
 
 // readlink returns the target of the link name in dir.
@@ -170,7 +203,7 @@ func (r *Reader) Open(place string, st *unix.Stat_t) (int, error) {
 	}
 	path, err := r.open(int(r.Root.Fd()), name, unix.O_PATH, resolveAt)
 	if err == nil {
-		err = unix.Fstat(path, st)
+		err = r.fstat(path, st)
 		defer unix.Close(path)
 	}
 	if errors.Is(err, unix.ELOOP) {
@@ -185,7 +218,7 @@ func (r *Reader) Open(place string, st *unix.Stat_t) (int, error) {
 	}
 	fd, err := r.open(int(r.Root.Fd()), name, unix.O_RDONLY, resolveAt)
 	if err == nil {
-		err = same(fd, st)
+		err = r.same(fd, st)
 	}
 	if err != nil {
 		return -1, &os.PathError{Op: "open", Path: place, Err: err}
@@ -195,9 +228,9 @@ func (r *Reader) Open(place string, st *unix.Stat_t) (int, error) {
 
 // same makes sure that fd is what st told; else it closes it. Nobody is left
 // inside who could change it, but a directory of the host's may be shown there.
-func same(fd int, st *unix.Stat_t) error {
+func (r *Reader) same(fd int, st *unix.Stat_t) error {
 	var now unix.Stat_t
-	err := unix.Fstat(fd, &now)
+	err := r.fstat(fd, &now)
 	if err == nil && (now.Ino != st.Ino || now.Dev != st.Dev || now.Mode&unix.S_IFMT != st.Mode&unix.S_IFMT) {
 		err = errors.New("was replaced while it was read")
 	}

@@ -86,6 +86,9 @@ func (w *walk) name(in *entry, name string, dir, depth int) error {
 	if path >= 0 {
 		unix.Close(path)
 	}
+	if errors.Is(err, unix.EXDEV) { // another mount: no part of this tree
+		return nil
+	}
 	if err != nil {
 		w.v.skip(&e, err)
 		return nil
@@ -104,7 +107,7 @@ func (w *walk) name(in *entry, name string, dir, depth int) error {
 	}
 	fd, err := w.r.open(dir, name, flags, resolve)
 	if err == nil {
-		err = same(fd, &e.st)
+		err = w.r.same(fd, &e.st)
 	}
 	switch {
 	case errors.Is(err, unix.EXDEV): // another mount: no part of this tree

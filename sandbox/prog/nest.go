@@ -44,15 +44,21 @@ func NewNest(userns *os.File) (*Nest, error) {
 	return &Nest{spawner: s}, nil
 }
 
-// Close ends the spawner. Programs that it has started run on.
+// Close ends the spawner and reaps it. Programs that it has started run on.
 func (n *Nest) Close() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.spawner == nil {
 		return nil
 	}
+	pid := n.pid
 	err := n.end()
 	n.spawner = nil
+	for pid > 0 {
+		if _, werr := unix.Wait4(pid, nil, unix.WALL, nil); !errors.Is(werr, unix.EINTR) {
+			break // ECHILD: the program waits for all its children
+		}
+	}
 	return err
 }
 

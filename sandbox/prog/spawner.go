@@ -67,6 +67,7 @@ type spawner struct {
 	mem  []byte
 	sock *os.File
 	who  string // standing of the thread that made it
+	pid  int    // our child; 0 for none
 }
 
 // standing is the text of all that a child inherits from this thread and that
@@ -199,9 +200,9 @@ func newSpawnerIn(mem []byte, who string, userns int) (*spawner, error) {
 		unix.Close(low)
 	}
 	h.sock, h.userns = int64(pair[1]), int64(userns)
-	_, err = forkSpawner(h)
+	pid, err := forkSpawner(h)
 	unix.Close(pair[1])
-	s := &spawner{mem: mem, sock: os.NewFile(uintptr(pair[0]), "spawner"), who: who}
+	s := &spawner{mem: mem, sock: os.NewFile(uintptr(pair[0]), "spawner"), who: who, pid: pid}
 	if err != nil {
 		return nil, errors.Join(err, s.end())
 	}

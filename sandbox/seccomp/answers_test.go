@@ -242,7 +242,7 @@ func TestForeignABI(t *testing.T) {
 	const i386, arm, riscv64 = 0x40000003, 0x40000028, 0xc00000f3
 	for name, want := range map[string]string{
 		"default": "ENOSYS", "default-nomemfd": "ENOSYS", "judge": "ENOSYS", "judge-nomemfd": "ENOSYS",
-		"strict": "kill", "strict-nomemfd": "kill", "init": "kill",
+		"strict": "kill", "strict-nomemfd": "kill", "init": "kill", "server": "kill",
 	} {
 		for _, arch := range arches {
 			vm, err := profile.NewVM(filterFile(t, name, arch))
@@ -260,6 +260,34 @@ func TestForeignABI(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, want, got.String(), "%s: x32 call %d", name, number)
 			}
+		}
+	}
+}
+
+// TestServerFilter: what answers the job's requests starts nothing, connects to
+// nothing, and leaves the mounts and namespaces as they are.
+func TestServerFilter(t *testing.T) {
+	for _, arch := range arches {
+		numbers, err := profiles.Numbers(arch.Name)
+		require.NoError(t, err)
+		vm, err := profile.NewVM(filterFile(t, "server", arch))
+		require.NoError(t, err)
+		answer := func(call string) string {
+			n, known := numbers[call]
+			require.True(t, known, call)
+			got, err := vm.Action(arch.Audit, n, args{})
+			require.NoError(t, err)
+			return got.String()
+		}
+		for call := range strings.FieldsSeq("read writev openat mknodat renameat fsetxattr exit_group") {
+			assert.Equal(t, "allow", answer(call), call)
+		}
+		for call := range strings.FieldsSeq("clone clone3 socketpair bind sendmsg recvmsg sendto ptrace process_vm_writev mount move_mount open_tree " +
+			"pivot_root chroot unshare setns bpf keyctl add_key io_uring_setup userfaultfd perf_event_open capset seccomp prctl kcmp pidfd_getfd memfd_create") {
+			assert.Equal(t, "ENOSYS", answer(call), call)
+		}
+		for call := range strings.FieldsSeq("socket connect open_by_handle_at") {
+			assert.Equal(t, "EPERM", answer(call), call)
 		}
 	}
 }

@@ -23,6 +23,9 @@ var filterStrictNomemfd string
 //go:embed filters/init_amd64.bpf
 var filterInit string
 
+//go:embed filters/server_amd64.bpf
+var filterServer string
+
 // The names of the calls, to name what was denied.
 //
 //go:embed profiles/syscalls_amd64.txt

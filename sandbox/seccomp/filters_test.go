@@ -116,10 +116,11 @@ func TestFilter(t *testing.T) {
 		assert.NotEqual(t, plain, again)
 	}
 	assert.Equal(t, filterFile(t, "init", native), Init())
+	assert.Equal(t, filterFile(t, "server", native), Server())
 }
 
 func TestFilterUnknown(t *testing.T) {
-	for _, name := range []string{"", "Default", "defualt", "init", "default-nomemfd", "../default"} {
+	for _, name := range []string{"", "Default", "defualt", "init", "server", "default-nomemfd", "../default"} {
 		filter, err := Filter(name, false)
 		require.ErrorIs(t, err, ErrUnknownProfile, "%q", name)
 		assert.Nil(t, filter)

@@ -81,6 +81,8 @@ func load(name string) error {
 	switch name, noMemfd := strings.CutSuffix(name, "-nomemfd"); name {
 	case "init":
 		raw = Init()
+	case "server":
+		raw = Server()
 	default:
 		var err error
 		if raw, err = Filter(name, noMemfd); err != nil {

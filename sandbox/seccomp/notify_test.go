@@ -24,6 +24,9 @@ func TestEvaluate(t *testing.T) {
 		numbers, err := profiles.Numbers(arch.Name)
 		require.NoError(t, err)
 		for _, name := range profiles.Names() {
+			if name == "server" {
+				continue // who is filtered by it cannot send a listener
+			}
 			t.Run(name+"/"+arch.Name, func(t *testing.T) {
 				p, err := profiles.Load(name)
 				require.NoError(t, err)

@@ -7,7 +7,8 @@
 //	judge    single programs: no sockets but UNIX, no debugging, no message queues
 //	strict   judge, but attempts at a way out kill the process; no file locks
 //
-// A fourth filter, Init, is for pid 1 of a sandbox.
+// Two more are for what is not the job: Init for pid 1 of a sandbox, and Server
+// for fuse-overlayfs where it answers for a root.
 //
 // What the filters promise:
 //
@@ -78,6 +79,10 @@ func Filter(profile string, noMemfd bool) ([]byte, error) {
 // needs that waits, reaps, passes on signals and reports, and kills on anything
 // else. The caller owns the result.
 func Init() []byte { return []byte(filterInit) }
+
+// Server returns the filter of fuse-overlayfs, in the form of Filter: it leaves
+// files, and neither processes nor sockets. The caller owns the result.
+func Server() []byte { return []byte(filterServer) }
 
 // Names returns the names that Filter takes, from the most permissive profile to
 // the strictest, and "none".

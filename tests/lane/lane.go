@@ -96,35 +96,36 @@ func Has(feature string) Answer {
 // probes is the table of features.
 func probes() map[string]func() Answer {
 	return map[string]func() Answer{
-		"unprivileged": probeUnprivileged, // this process is not root
-		"userns":       probeUserNS,       // user namespaces with a map, in which one may mount
-		"proc":         probeProc,         // a new /proc in a new pid namespace (not where /proc is masked)
-		"subid":        probeSubID,        // newuidmap and newgidmap with a range for this user
-		"nproc":        probeNproc,        // RLIMIT_NPROC counts in each user namespace (Linux 5.14)
-		"overlay":      probeOverlay,      // overlay without root on Scratch (Linux 5.11)
-		"tmpfs-upper":  probeTmpfsUpper,   // tmpfs has user xattrs, so it can be an upper (Linux 6.6)
-		"tun":          probeOpen("/dev/net/tun"),
-		"fuse":         probeOpen("/dev/fuse"),
-		"netfilter":    probeNetfilter, // nfnetlink, which the rules of a network need
-		"landlock":     probeLandlock,
-		"yama":         probeOpen("/proc/sys/kernel/yama/ptrace_scope"),
-		"apparmor":     probeAppArmor,
-		"seccomp":      probeSeccomp,                    // filters with user notification (Linux 5.0)
-		"asan":         probeASan,                       // room for the shadow memory of AddressSanitizer
-		"proc-syscall": probeRead("/proc/self/syscall"), // the call in which a process waits
-		"psi":          probeRead("/proc/pressure/cpu"), // pressure stall information
-		"native":       probeNative,                     // a processor, not an emulation of one
-		"smp":          probeSMP,                        // two CPUs
-		"swap":         probeSwap,
-		"cgroup-any":   probeGroup(),                 // some writable cgroup v2 group, whatever its controllers
-		"cgroup2":      probeGroup("memory", "pids"), // a delegated subtree with what limits need
-		"cgroup-cpu":   probeGroup("cpu"),
-		"cgroup-io":    probeGroup("io"),
-		"cpuset":       probeGroup("cpuset"),
-		"cgroup.kill":  probeGroupKill,  // Linux 5.14
-		"delegation":   probeDelegation, // cgroup2, or userbus to ask for it
-		"userbus":      probeUserBus,    // the user's D-Bus, with a systemd user manager on it
-		"slirp4netns":  probeProgram("slirp4netns"),
-		"pasta":        probeProgram("pasta"),
+		"unprivileged":   probeUnprivileged, // this process is not root
+		"userns":         probeUserNS,       // user namespaces with a map, in which one may mount
+		"proc":           probeProc,         // a new /proc in a new pid namespace (not where /proc is masked)
+		"subid":          probeSubID,        // newuidmap and newgidmap with a range for this user
+		"nproc":          probeNproc,        // RLIMIT_NPROC counts in each user namespace (Linux 5.14)
+		"overlay":        probeOverlay,      // overlay without root on Scratch (Linux 5.11)
+		"tmpfs-upper":    probeTmpfsUpper,   // tmpfs has user xattrs, so it can be an upper (Linux 6.6)
+		"tun":            probeOpen("/dev/net/tun"),
+		"fuse":           probeOpen("/dev/fuse"),
+		"netfilter":      probeNetfilter, // nfnetlink, which the rules of a network need
+		"landlock":       probeLandlock,
+		"yama":           probeOpen("/proc/sys/kernel/yama/ptrace_scope"),
+		"apparmor":       probeAppArmor,
+		"seccomp":        probeSeccomp,                    // filters with user notification (Linux 5.0)
+		"asan":           probeASan,                       // room for the shadow memory of AddressSanitizer
+		"proc-syscall":   probeRead("/proc/self/syscall"), // the call in which a process waits
+		"psi":            probeRead("/proc/pressure/cpu"), // pressure stall information
+		"native":         probeNative,                     // a processor, not an emulation of one
+		"smp":            probeSMP,                        // two CPUs
+		"swap":           probeSwap,
+		"cgroup-any":     probeGroup(),                 // some writable cgroup v2 group, whatever its controllers
+		"cgroup2":        probeGroup("memory", "pids"), // a delegated subtree with what limits need
+		"cgroup-cpu":     probeGroup("cpu"),
+		"cgroup-io":      probeGroup("io"),
+		"cpuset":         probeGroup("cpuset"),
+		"cgroup.kill":    probeGroupKill,  // Linux 5.14
+		"delegation":     probeDelegation, // cgroup2, or userbus to ask for it
+		"userbus":        probeUserBus,    // the user's D-Bus, with a systemd user manager on it
+		"slirp4netns":    probeProgram("slirp4netns"),
+		"fuse-overlayfs": probeProgram("fuse-overlayfs"),
+		"pasta":          probeProgram("pasta"),
 	}
 }

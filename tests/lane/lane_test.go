@@ -29,7 +29,7 @@ func lacks() map[string][]string {
 // In a lane the answers are known, so a wrong probe shows, and so does a lane that loses something.
 func TestFeatures(t *testing.T) {
 	want, known := lacks()[Name()]
-	programs := []string{"slirp4netns", "pasta"} // the host's, not the lane's
+	programs := []string{"slirp4netns", "pasta", "fuse-overlayfs"} // the host's, not the lane's
 	for _, f := range Features() {
 		a := Has(f)
 		t.Logf("%-12s %v %s", f, a.Yes, a.Why)

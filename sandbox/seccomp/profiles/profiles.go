@@ -19,7 +19,7 @@ import (
 var files embed.FS
 
 // Names returns the profiles that are compiled into package seccomp, including
-// the -nomemfd variants and init, in the order of their names.
+// the -nomemfd variants, init and server, in the order of their names.
 func Names() []string {
 	entries, err := files.ReadDir(".")
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 
 func TestLoad(t *testing.T) {
 	names := Names()
-	assert.Equal(t, []string{"default-nomemfd", "default", "init", "judge-nomemfd", "judge", "strict-nomemfd", "strict"}, names)
+	assert.Equal(t, []string{"default-nomemfd", "default", "init", "judge-nomemfd", "judge", "server", "strict-nomemfd", "strict"}, names)
 	for _, name := range names {
 		p, err := Load(name)
 		require.NoError(t, err)
