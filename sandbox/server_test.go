@@ -2,7 +2,6 @@ package sandbox_test
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io/fs"
 	"os"
@@ -200,8 +199,9 @@ type ended struct {
 	err error
 }
 
-// start starts a script and waits for its first line.
-func (s *served) start(t *testing.T, script string, more func(*sandbox.Cmd)) (*sandbox.Cmd, chan ended) {
+// start starts a script and waits for its first line. It returns the pid of the
+// server as well.
+func (s *served) start(t *testing.T, script string, more func(*sandbox.Cmd)) (*sandbox.Cmd, int, chan ended) {
 	t.Helper()
 	c := sandbox.Command("sh", "-c", script)
 	c.CWD = sandbox.CWDNone
@@ -211,6 +211,9 @@ func (s *served) start(t *testing.T, script string, more func(*sandbox.Cmd)) (*s
 	t.Cleanup(func() { _, _ = out.Close(), end.Close() })
 	c.Stdout = end
 	require.NoError(t, c.Start(t.Context()))
+	init := c.Servers() // no more when Wait has begun
+	require.Len(t, init, 1)
+	server := serverOf(t, init[0])
 	wait := make(chan ended, 1)
 	go func() {
 		res, err := c.Wait()
@@ -220,7 +223,7 @@ func (s *served) start(t *testing.T, script string, more func(*sandbox.Cmd)) (*s
 	line, err := bufio.NewReader(out).ReadString('\n')
 	require.NoError(t, err)
 	require.Equal(t, "up\n", line)
-	return c, wait
+	return c, server, wait
 }
 
 // serverOf is the pid of fuse-overlayfs, whose init has the pid.
@@ -239,13 +242,10 @@ func serverOf(t *testing.T, init int) int {
 // outOfReach: the job has the uid of the server, and can neither see nor signal
 // it. What it can signal dies; the files are still there.
 func (s *served) outOfReach(t *testing.T) {
-	c, wait := s.start(t, `for f in /proc/[0-9]*/comm; do read name < $f; test "$name" = fuse-overlayfs && echo seen; done
+	c, pid, wait := s.start(t, `for f in /proc/[0-9]*/comm; do read name < $f; test "$name" = fuse-overlayfs && echo seen; done
 		test -e /dev/fuse && echo device; ls /proc/self/fd | while read fd; do test $fd -gt 3 && echo "fd $fd"; done
 		exec perl -e '$| = 1; kill 9, -1; for (3..300) { kill 9, $_ }; kill 19, -1;
 			opendir(D, "/opt/pkg") or print "gone: $!\n"; open(F, ">/opt/more") or print "cannot write\n"; print "up\n"; sleep 1000'`, nil)
-	init := c.Servers()
-	require.Len(t, init, 1)
-	pid := serverOf(t, init[0])
 	require.NoError(t, unix.Kill(pid, 0), "the control: its uid may signal it")
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	require.NoError(t, err)
@@ -273,8 +273,8 @@ func (s *served) outOfReach(t *testing.T) {
 
 // dies: without its server the job has no files, which is not its fault.
 func (s *served) dies(t *testing.T) {
-	c, wait := s.start(t, "echo up; sleep 1000; ls /opt", nil)
-	require.NoError(t, unix.Kill(serverOf(t, c.Servers()[0]), unix.SIGKILL))
+	_, pid, wait := s.start(t, "echo up; sleep 1000; ls /opt", nil)
+	require.NoError(t, unix.Kill(pid, unix.SIGKILL))
 	end := <-wait
 	require.Error(t, end.err)
 	assert.Equal(t, sandbox.ErrorVerdict, end.res.Verdict)
@@ -291,13 +291,12 @@ func (s *served) standsStill(t *testing.T) {
 	defer in.Close()
 	// A process that waits for a page of its program can be killed: so the
 	// programs are not the server's.
-	c, wait := s.start(t, "echo up; read x; echo > new", func(c *sandbox.Cmd) {
+	_, stopped, wait := s.start(t, "echo up; read x; echo > new", func(c *sandbox.Cmd) {
 		c.Rootfs, c.Dir, c.CWD = "", filepath.Join(s.root, "usr"), sandbox.CWDCopy
 		c.Limits.Wall = time.Second
 		c.Stdin = in
 		c.Trace = func(e sandbox.Event) { events = append(events, e.Text) }
 	})
-	stopped := serverOf(t, c.Servers()[0])
 	holdWithRequest(t, stopped, func() { assert.NoError(t, letGo.Close()) })
 	end := <-wait
 	require.NoError(t, end.err)
@@ -368,8 +367,7 @@ func servedRunner(t *testing.T, dir string) {
 func (s *served) crash(t *testing.T, dir string) {
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestServed$", "-test.count=1")
 	cmd.Env = append(os.Environ(), "JAILRUN_TEST_SERVED=1")
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
+	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
@@ -378,7 +376,7 @@ func (s *served) crash(t *testing.T, dir string) {
 		up = up || lines.Text() == "up"
 		_, _ = fmt.Sscanf(lines.Text(), "server %d", &pid)
 	}
-	require.NotZero(t, pid, errs.String())
+	require.NotZero(t, pid)
 	fd, err := unix.PidfdOpen(pid, 0)
 	require.NoError(t, err, "the control: it is there")
 	defer unix.Close(fd)
