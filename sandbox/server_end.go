@@ -20,8 +20,12 @@ func (s *server) words() string {
 	if err != nil || n <= 0 {
 		return ""
 	}
+	return serverWords(string(buf[:n]))
+}
+
+func serverWords(text string) string {
 	var lines []string
-	for line := range strings.Lines(string(buf[:n])) {
+	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "unknown argument ignored: ") {
 			lines = append(lines, line)
 		}

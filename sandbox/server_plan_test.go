@@ -34,3 +34,15 @@ func TestServerPlan(t *testing.T) {
 		})
 	}
 }
+
+// FuzzServerWords: what a server says becomes one printable line, whoever made it
+// say so.
+func FuzzServerWords(f *testing.F) {
+	f.Add("unknown argument ignored: lazytime\nfuse-overlayfs: cannot read lower dirs: Permission denied\n")
+	f.Add("\x1b[31m\x00\n\n ;\r\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		words := serverWords(text)
+		assert.Equal(t, printable(words), words)
+		assert.NotContains(t, words, "\n")
+	})
+}

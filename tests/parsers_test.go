@@ -105,6 +105,7 @@ var fuzzed = map[string]string{
 	"sandbox.parseELF":                            "FuzzParseELF",
 	"sandbox.parseSteal":                          "FuzzSteal",
 	"sandbox.passwdHome":                          "- /etc/passwd, which is root's",
+	"sandbox.serverWords":                         "FuzzServerWords",
 	"sandbox/prog.ParseFailure":                   "FuzzMessages",
 	"sandbox/prog.ParseReport":                    "FuzzMessages",
 	"sandbox/prog.parseAnswer":                    "FuzzMessages",
