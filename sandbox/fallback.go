@@ -23,6 +23,7 @@ func (r *run) fallback(b *build, e *Error) (again bool, err error) {
 	if why, failed := r.serverFor(e); failed {
 		r.event("root", "no server for the root: "+why, 0)
 		b.noServer = why
+		r.plan.notes = nil // of a root that is not to be
 		return true, nil
 	}
 	if e.Op != "mount overlay" {

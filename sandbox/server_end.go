@@ -118,6 +118,8 @@ func (r *run) serverFor(e *Error) (why string, failed bool) {
 		return "", false
 	case e.Op == opServer:
 		return e.cause(), true
+	case e.Op == "mount fuse", e.Path == "/dev/fuse": // no module, a device group, a user namespace of old
+		return e.Op + ": " + e.Errno.Error(), true
 	case e.Errno == unix.ENOTCONN, e.Errno == unix.ECONNABORTED:
 		for _, s := range r.servers {
 			if s.gone() {

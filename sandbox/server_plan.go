@@ -41,7 +41,7 @@ const (
 	serverCapsText = "CAP_CHOWN|CAP_DAC_OVERRIDE|CAP_FOWNER|CAP_FSETID"
 )
 
-// serverRlimits bound a server where no group does. It takes about 0.5 KiB for
+// serverRlimits bound a server where no group does. It takes about 0.3 KiB for
 // each name that the job has looked up.
 var serverRlimits = [...]struct {
 	resource int
