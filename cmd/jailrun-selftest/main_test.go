@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/jailrun/jailrun/cmd/jailrun-selftest/attack"
+	"github.com/jailrun/jailrun/sandbox"
 )
 
 func TestParse(t *testing.T) {
@@ -35,7 +36,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	r := &report{Kernel: "6.1", Tier: "watchdog", Map: "self", Held: 2, Failed: 1, Trials: []trial{
+	r := &report{Kernel: "6.1", Tier: "watchdog", Map: "self", Held: 2, Failed: 1, Confinement: []sandbox.Wall{{Name: "root"}, {Name: "landlock", Evidence: "no such call", Missing: true}}, Trials: []trial{
 		{"A25", "unshare-user", "default", "EPERM", "refused", true},
 		{"A06", "pid1-exe", "default", "EACCES", "refused", true},
 		{"A06", "pid1-mem", "default", "worked", "refused", false},
@@ -50,7 +51,9 @@ ROW  PROFILE  FAILED    OUTCOME  WANTED
 A06  default  pid1-mem  worked   refused  NOT HELD
 
 3 attacks: 2 ended as required, 1 did not (linux 6.1, tier watchdog, map self)
-walls: 
+walls: root
+missing: landlock: no such call
+rows that are not listed need more than a job: a listener or a file outside, a second job, root; tests/attacks in the source has them
 `, b.String())
 }
 

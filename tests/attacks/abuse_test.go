@@ -35,7 +35,7 @@ func says(want string) func(*testing.T, hostdiff.Run) {
 }
 
 func abuses() []abuse {
-	orphans, execs, spinning := "200", "200", "16"
+	orphans, execs, spinning := "200", "200", "8"
 	if few {
 		orphans, execs, spinning = "10", "10", "4"
 	}
