@@ -40,16 +40,16 @@ func (r *report) text(w io.Writer, all bool) error {
 		return err
 	}
 	var walls []string
-	missing := ""
+	var missing strings.Builder
 	for _, c := range r.Confinement {
 		if c.Missing {
-			missing += fmt.Sprintf("missing: %s: %s\n", c.Name, c.Evidence)
+			fmt.Fprintf(&missing, "missing: %s: %s\n", c.Name, c.Evidence)
 			continue
 		}
 		walls = append(walls, c.Name)
 	}
 	_, err := fmt.Fprintf(w, "\n%d attacks: %d ended as required, %d did not (linux %s, tier %s, map %s)\nwalls: %s\n%s%s\n",
-		len(r.Trials), r.Held, r.Failed, r.Kernel, r.Tier, r.Map, strings.Join(walls, ", "), missing, elsewhere)
+		len(r.Trials), r.Held, r.Failed, r.Kernel, r.Tier, r.Map, strings.Join(walls, ", "), missing.String(), elsewhere)
 	return err
 }
 
