@@ -19,6 +19,7 @@ import (
 	"github.com/jailrun/jailrun/limits"
 	"github.com/jailrun/jailrun/sandbox"
 	"github.com/jailrun/jailrun/tests/lane"
+	"github.com/jailrun/jailrun/tests/program"
 )
 
 // childVariable makes the test program import os.Args[2] into the store below
@@ -70,11 +71,11 @@ func TestKilled(t *testing.T) {
 	l := newLayout(t)
 	one := tarOf(t, file("one", strings.Repeat("1", 1<<20)))
 	l.add("", "gzip", one, tarOf(t, file("two", strings.Repeat("2", 1<<20))))
-	program, err := os.Executable()
-	require.NoError(t, err)
+	self := t.TempDir() + "/importer"
+	program.CopySelf(t, self)
 	for how, fresh := range map[string]int{stopInLayer: 2, stopAfterOne: 1} {
 		state := lane.Scratch(t)
-		cmd := exec.Command(program, state, l.source("").String())
+		cmd := exec.Command(self, state, l.source("").String())
 		cmd.Env = append(os.Environ(), childVariable+"="+how)
 		out, err := cmd.StdoutPipe()
 		require.NoError(t, err)
@@ -103,8 +104,8 @@ func TestKilled(t *testing.T) {
 // here, fails it and nothing is left.
 func TestFullDisk(t *testing.T) {
 	lane.Require(t, "userns")
-	program, err := os.Executable()
-	require.NoError(t, err)
+	self := t.TempDir() + "/importer"
+	program.CopySelf(t, self)
 	dir := t.TempDir()
 	var entries []entry
 	for i := range 2000 {
@@ -113,7 +114,7 @@ func TestFullDisk(t *testing.T) {
 	require.NoError(t, os.WriteFile(dir+"/root.tar", tarOf(t, entries...), 0o644))
 	c := &sandbox.Cmd{}
 	c.Args, c.CWD = []string{"/program", "/small", "/dir/root.tar"}, sandbox.CWDNone
-	c.Binds = []sandbox.Bind{{Source: program, Target: "/program"}, {Source: dir, Target: "/dir"}}
+	c.Binds = []sandbox.Bind{{Source: self, Target: "/program"}, {Source: dir, Target: "/dir"}}
 	c.Tmpfs = []sandbox.Tmpfs{{Target: "/small", Size: 300 * limits.MiB}}
 	c.Limits.Disk, c.Limits.Inodes = 600*limits.MiB, 2000 // half of them are /small's
 	c.AddEnv = []string{childVariable + "=" + expectNoSpace}
