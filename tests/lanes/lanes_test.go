@@ -36,6 +36,13 @@ func TestCount(t *testing.T) {
 	assert.Equal(t, 1, got.holes())
 }
 
+// What runs only when it is asked for keeps its line when it was not.
+func TestSkipsStay(t *testing.T) {
+	s := &skips{map[[2]string]int{{"uml", "limits"}: 2, {"uml", "tests/attacks"}: 5, {"uml", "gone"}: 1, {"qemu", "sandbox"}: 9}}
+	s.take([]*laneRun{{lane: "uml", options: options{short: true}, ok: true, outcomes: []outcome{{pkg: "limits"}}}})
+	assert.Equal(t, map[[2]string]int{{"uml", "limits"}: 0, {"uml", "tests/attacks"}: 5, {"qemu", "sandbox"}: 9}, s.n)
+}
+
 func TestSkipsTable(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "skips.txt")
 	s, err := readSkips(path)

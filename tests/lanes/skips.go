@@ -20,16 +20,13 @@ func (s *skips) get(lane, pkg string) int { return s.n[[2]string{lane, pkg}] }
 
 func (s *skips) set(lane, pkg string, n int) { s.n[[2]string{lane, pkg}] = n }
 
-// take puts the numbers of runs without failures into the table; what a lane no longer runs leaves it, unless only some
-// packages ran.
+// take puts the numbers of runs without failures into the table; what a lane no longer runs leaves it.
 func (s *skips) take(runs []*laneRun) {
 	for _, r := range runs {
 		if !r.comparable() || !r.ok {
 			continue
 		}
-		if r.pkg == "" {
-			maps.DeleteFunc(s.n, func(k [2]string, _ int) bool { return k[0] == r.lane && r.outcomes != nil })
-		}
+		maps.DeleteFunc(s.n, func(k [2]string, _ int) bool { return k[0] == r.lane && !runsIn(k[0], k[1]) })
 		for _, o := range r.outcomes {
 			s.set(r.lane, o.pkg, o.tally.holes())
 		}

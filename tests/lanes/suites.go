@@ -49,6 +49,14 @@ func packages() []entry {
 	}
 }
 
+// runsIn says whether a lane runs a package, be it only when it is asked for.
+func runsIn(lane, pkg string) bool {
+	base, _, _ := strings.Cut(lane, "-")
+	return slices.ContainsFunc(packages(), func(e entry) bool {
+		return e.pkg == "./"+pkg && (slices.Contains(e.lanes, base) || slices.Contains(e.asked, base))
+	})
+}
+
 // suite is the compiled tests of one package.
 type suite struct {
 	pkg    string // relative to the module, without "./"
