@@ -20,8 +20,13 @@ func (r *run) supervise() error {
 		}
 	}
 	if r.plan.watchesMemory() || r.plan.watchesShare() {
-		defer limits.Prompt()()
+		return limits.Promptly(r.loop)
 	}
+	return r.loop()
+}
+
+// loop watches the job and serves its streams until both have ended.
+func (r *run) loop() error {
 	defer r.unpark()
 	for {
 		r.clock()

@@ -112,7 +112,7 @@ static int names(int n)
 {
 	char name[64];
 	struct stat st;
-	for (int i = 0; i < 130000; i++) {
+	for (int i = 0; i < 65000; i++) {
 		snprintf(name, sizeof name, "/usr/share/there-is-nothing-of-this-name-%d", i);
 		if (stat(name, &st) == 0)
 			fail();
