@@ -55,6 +55,7 @@ func TestSkipsTable(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 2, s.get("uml", "limits"))
 	assert.Equal(t, 1, s.get("qemu", "limits"))
+	assert.Equal(t, 1, s.get("qemu-6.12", "limits"), "another kernel of the same machine")
 	assert.Zero(t, s.get("uml", "fs"))
 	require.NoError(t, os.WriteFile(path, []byte("uml limits many\n"), 0o600))
 	_, err = readSkips(path)
