@@ -56,12 +56,12 @@ func (s *server) report() *prog.Exit {
 }
 
 // lost is the error of a server that has ended by itself.
-func (s *server) lost(exit *prog.Exit) *Error {
+func (s *server) lost(exit *prog.Exit, words string) *Error {
 	how := "ended while the job needed it"
 	if exit != nil {
 		how += ": " + waitText(exit.Status)
 	}
-	if words := s.words(); words != "" {
+	if words != "" {
 		how += ", having said: " + words
 	}
 	return &Error{Stage: "run", Op: opServer, Err: errors.New(opServer + " " + how)}
@@ -91,22 +91,28 @@ func (r *run) serverEnded(s *server) {
 	if err := poll(fds, 0); err != nil || fds[0].Revents != 0 || r.over() || r.end.killing || r.end.ours {
 		return // serverLost looks at it
 	}
-	r.end.err = s.lost(s.report())
+	r.end.err = s.lost(s.report(), s.words())
 }
+
+// connectionAborted is what libfuse says of ECONNABORTED, in the C locale.
+const connectionAborted = "fuse: reading device: Software caused connection abort"
 
 // serverLost says, when the job is over, whether it lost a server before: a
 // process that loses its program's pages dies at once, and may be seen to be dead
-// first. A server whose mounts went with the job ends with 0, and after it.
+// first. A server whose mounts went with the job ends by itself, and after it:
+// with 0 or, where it read its next request just then, because the kernel ended
+// the connection, which a server's own end does not do (fuse_abort_conn).
 func (r *run) serverLost() *Error {
 	for _, s := range r.servers {
 		if s.killed || !s.gone() {
 			continue
 		}
-		exit := s.report()
-		if exit != nil && exit.Status.Exited() && exit.Status.ExitStatus() == 0 && r.exit != nil && exit.Ended >= r.exit.Ended {
+		exit, words := s.report(), s.words()
+		if exit != nil && exit.Status.Exited() && r.exit != nil && exit.Ended >= r.exit.Ended &&
+			(exit.Status.ExitStatus() == 0 || strings.HasSuffix(words, connectionAborted)) {
 			continue
 		}
-		return s.lost(exit)
+		return s.lost(exit, words)
 	}
 	return nil
 }
@@ -123,7 +129,7 @@ func (r *run) serverFor(e *Error) (why string, failed bool) {
 	case e.Errno == unix.ENOTCONN, e.Errno == unix.ECONNABORTED:
 		for _, s := range r.servers {
 			if s.gone() {
-				return s.lost(s.report()).cause(), true
+				return s.lost(s.report(), s.words()).cause(), true
 			}
 		}
 		return e.Errno.Error(), true
