@@ -33,8 +33,8 @@ type Cmd struct {
 	// Trace, if set, is told what happens, from the goroutine of Start or Wait.
 	Trace func(Event)
 
-	// BeforeClone, if set, is called by Start right before it makes the first
-	// process: what has to be in place when the job runs, as the handlers of
+	// BeforeClone, if set, is called by Start right before init begins with the
+	// launch: what has to be in place when the job runs, as the handlers of
 	// signals, can be set up meanwhile and is awaited here. A launch that falls
 	// back on another way calls it again; a run from a pool does not.
 	BeforeClone func()

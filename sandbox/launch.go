@@ -64,6 +64,7 @@ func (r *run) start() error {
 	if err := r.chooseTier(); err != nil {
 		return wrap("limits", err)
 	}
+	r.forkAhead()
 	net, err := r.prepareNetwork()
 	if err != nil {
 		return wrap("net", err)
@@ -172,6 +173,9 @@ func (r *run) attempt() error {
 func (r *run) release() {
 	r.closeOutputs()
 	r.undo.run(&r.leftovers)
+	if err := r.closeAhead(); err != nil {
+		r.leftovers = append(r.leftovers, err)
+	}
 	if err := r.closeNetwork(); err != nil {
 		r.leftovers = append(r.leftovers, err)
 	}

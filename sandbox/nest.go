@@ -95,7 +95,7 @@ func (r *run) startProgram(binds []prog.Binding) (err error) {
 			forgetNest(id.uid.String() + "/" + id.gid.String())
 		}
 		mapped = !id.written
-		r.proc, err = p.Start(binds)
+		err = r.startInit(binds)
 	}
 	r.closeJobEnds()
 	if err != nil {

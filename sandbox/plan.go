@@ -82,6 +82,14 @@ const (
 
 const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET
 
+// namespaces are those that init is cloned with.
+func (s *Spec) namespaces() uint64 {
+	if s.Net == NetHost {
+		return namespaces &^ unix.CLONE_NEWNET
+	}
+	return namespaces
+}
+
 // build is what newPlan needs beside Spec and facts.
 type build struct {
 	held      holds
@@ -115,7 +123,7 @@ func planned(s *Spec, f *facts, b build) (*Plan, error) {
 	}
 	pl := &Plan{
 		Program: &prog.Program{
-			Flags:     namespaces,
+			Flags:     s.namespaces(),
 			FlagsText: "CLONE_NEWUSER|CLONE_NEWNS|CLONE_NEWPID|CLONE_NEWIPC|CLONE_NEWUTS|CLONE_NEWNET|CLONE_PIDFD",
 			// Room for what most plans take: growing would cost as much again.
 			Init: make([]prog.Step, 0, 208+3*len(s.Layers)+10*len(s.Binds)),
@@ -166,7 +174,7 @@ func planned(s *Spec, f *facts, b build) (*Plan, error) {
 	pl.root.Append(p)
 	p.AddInit(prog.StageRoot, prog.Stamp(stampRoot))
 	if s.Net == NetHost {
-		p.Flags, p.FlagsText = p.Flags&^unix.CLONE_NEWNET, strings.Replace(p.FlagsText, "CLONE_NEWNET|", "", 1)
+		p.FlagsText = strings.Replace(p.FlagsText, "CLONE_NEWNET|", "", 1)
 		pl.note("the network is the host's: what listens on its loopback and on abstract UNIX sockets can be reached")
 	} else {
 		pl.appendLoopback()

@@ -27,6 +27,7 @@ type run struct {
 	facts   *facts
 	plan    *Plan
 	proc    *prog.Process
+	ahead   *prog.Ahead // nil for none, and once it is used
 	tier    Tier
 	held    holds
 	lacks   error // why tier is the watchdog's

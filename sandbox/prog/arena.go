@@ -50,6 +50,7 @@ type head struct {
 	maps      [2][2]uintptr   // uid_map and gid_map for a Nest to write: address and length
 	child     uintptr         // in a spawner: struct sigaction of SIG_DFL for SIGCHLD, else 0
 	keyring   bool            // the spawner has given it an empty one
+	ahead     bool            // init has to wait for its program; see Ahead
 	kept      kept
 	loop      reaper // init
 	msg       struct {
@@ -124,11 +125,31 @@ func newArena(p *Program, memfd bool, more int) (*arena, error) {
 	}
 	page := uintptr(os.Getpagesize())
 	size = (size + uintptr(more) + page - 1) &^ (page - 1)
-	a := &arena{}
-	if a.mem, a.file, err = shared(int(size), memfd); err != nil {
+	mem, file, err := shared(int(size), memfd)
+	if err != nil {
 		return nil, err
 	}
+	a := freshArena(mem)
+	a.file = file
+	a.lay(p)
+	return a, nil
+}
+
+// freshArena is an arena in memory of zeros, with nothing but its head. No slot
+// has a descriptor.
+func freshArena(mem []byte) *arena {
+	a := &arena{mem: mem}
 	a.alloc(unsafe.Sizeof(head{}))
+	h := a.head()
+	for i := range h.slot {
+		h.slot[i] = -1
+	}
+	h.cloneJob = cloneArgs{exitSignal: uint64(unix.SIGCHLD)}
+	return a
+}
+
+// lay lays the lists of p out, which must fit.
+func (a *arena) lay(p *Program) {
 	h := a.head()
 	n := uintptr(len(p.Init) + len(p.Job))
 	table := a.alloc(n * unsafe.Sizeof(call{}))
@@ -141,10 +162,6 @@ func newArena(p *Program, memfd bool, more int) (*arena, error) {
 	for i := range p.Job {
 		a.put(&calls[len(p.Init)+i], &p.Job[i], i)
 	}
-	for i := range h.slot {
-		h.slot[i] = -1
-	}
-	return a, nil
 }
 
 // shared maps memory that a forked child shares.

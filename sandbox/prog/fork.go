@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -74,7 +75,6 @@ func (p *Program) lay(img imageInfo, memfd bool, more int, start func(*Process) 
 		}
 		h := a.head()
 		h.kept.image(img, a.mem)
-		h.cloneJob = cloneArgs{exitSignal: uint64(unix.SIGCHLD)}
 		proc := &Process{arena: a}
 		if err = start(proc); err == nil {
 			return proc, nil
@@ -103,7 +103,7 @@ func (p *Process) fork(flags uint64, bindings []Binding) error {
 	// The exit signal is 0: a program that waits for its own children does not
 	// meet ours (clone(2), __WCLONE), and gets no SIGCHLD.
 	h.cloneInit = cloneArgs{flags: flags | unix.CLONE_PIDFD, pidfd: h.pidfdAddress()}
-	h.kept.heap = heapAround(p)
+	h.kept.heap = heapAround(unsafe.Pointer(p))
 	pid, err := forkProgram(h)
 	if err != nil {
 		return err

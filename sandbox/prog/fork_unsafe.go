@@ -55,9 +55,9 @@ func (h *head) pidfdAddress() uint64 { return uint64(uintptr(unsafe.Pointer(&h.p
 
 // heapAround is the part of the Go heap in which p lies: the runtime maps it in
 // aligned pieces of 64 MiB.
-func heapAround(p *Process) span {
+func heapAround(p unsafe.Pointer) span {
 	const piece = 64 << 20
-	lo := uintptr(unsafe.Pointer(p)) &^ (piece - 1)
+	lo := uintptr(p) &^ (piece - 1)
 	return span{lo, lo + piece}
 }
 

@@ -21,6 +21,9 @@ import (
 func rawLaunch(h *head) (pid uintptr, errno syscall.Errno) {
 	pid, errno = cloneInit(h)
 	if pid == 0 && errno == 0 {
+		if h.ahead {
+			awaitProgram(h)
+		}
 		interpret(h)
 	}
 	return pid, errno

@@ -186,23 +186,16 @@ func newSpawnerIn(mem []byte, who string, userns int) (*spawner, error) {
 	if err != nil {
 		return nil, errors.Join(err, unix.Munmap(mem))
 	}
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	ours, its, err := spawnPair()
 	if err != nil {
-		return nil, errors.Join(os.NewSyscallError("socketpair", err), unix.Munmap(mem))
+		return nil, errors.Join(err, unix.Munmap(mem))
 	}
 	h := spawnHeadOf(mem)
 	h.kept.image(img, mem)
-	if pair[1] < firstFree {
-		low := pair[1]
-		if pair[1], err = unix.FcntlInt(uintptr(low), unix.F_DUPFD_CLOEXEC, firstFree); err != nil {
-			return nil, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(low), unix.Close(pair[0]), unix.Munmap(mem))
-		}
-		unix.Close(low)
-	}
-	h.sock, h.userns = int64(pair[1]), int64(userns)
+	h.sock, h.userns = int64(its), int64(userns)
 	pid, err := forkSpawner(h)
-	unix.Close(pair[1])
-	s := &spawner{mem: mem, sock: os.NewFile(uintptr(pair[0]), "spawner"), who: who, pid: pid}
+	unix.Close(its)
+	s := &spawner{mem: mem, sock: os.NewFile(uintptr(ours), "spawner"), who: who, pid: pid}
 	if err != nil {
 		return nil, errors.Join(err, s.end())
 	}
@@ -216,18 +209,24 @@ func (s *spawner) end() error { return errors.Join(s.sock.Close(), unix.Munmap(s
 // arena's, the others those of the bindings.
 func (s *spawner) request(p *Process, flags uint64, bindings []Binding) error {
 	h := p.arena.head()
-	fds := []int{int(p.arena.file.Fd())}
-	for i, b := range bindings {
-		fds = append(fds, b.Fd)
-		h.bound[i] = uint8(b.Slot)
-	}
-	h.nBound = uint32(len(bindings))
+	fds := h.expect([]int{int(p.arena.file.Fd())}, bindings)
 	h.cloneInit = cloneArgs{flags: flags | unix.CLONE_PIDFD, pidfd: h.pidfdAddress(), exitSignal: uint64(unix.SIGCHLD)}
 	answer, oob, err := s.exchange(p.arena.place(), fds)
 	if err != nil {
 		return err
 	}
 	return p.answered(answer, oob)
+}
+
+// expect notes which slots the descriptors of a message are for, and appends
+// those to fds.
+func (h *head) expect(fds []int, bindings []Binding) []int {
+	for i, b := range bindings {
+		fds = append(fds, b.Fd)
+		h.bound[i] = uint8(b.Slot)
+	}
+	h.nBound = uint32(len(bindings))
+	return fds
 }
 
 // exchange sends one request and returns the answer, with what came along.

@@ -233,13 +233,22 @@ func receive(h *spawnHead) *head {
 //go:norace
 //go:nocheckptr
 func bind(h *spawnHead, p *head, fds *[maxSlots + 1]int32) {
-	for i := uintptr(0); i < uintptr(p.nBound) && i < maxSlots; i++ {
-		slot := uintptr(*(*uint8)(unsafe.Add(unsafe.Pointer(&p.bound), i))) % maxSlots
-		fd := *(*int32)(unsafe.Add(unsafe.Pointer(fds), 4*(i+1)))
-		*(*int64)(unsafe.Add(unsafe.Pointer(&p.slot), 8*slot)) = int64(fd)
-	}
+	bindSlots(p, unsafe.Pointer(&fds[1]))
 	p.child = uintptr(unsafe.Pointer(&h.act))
 	p.keyring = h.keyring
+}
+
+// bindSlots gives each slot that the runner has named its descriptor.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func bindSlots(p *head, fds unsafe.Pointer) {
+	for i := uintptr(0); i < uintptr(p.nBound) && i < maxSlots; i++ {
+		slot := uintptr(*(*uint8)(unsafe.Add(unsafe.Pointer(&p.bound), i))) % maxSlots
+		fd := *(*int32)(unsafe.Add(fds, 4*i))
+		*(*int64)(unsafe.Add(unsafe.Pointer(&p.slot), 8*slot)) = int64(fd)
+	}
 }
 
 // answer sends what became of a request, with the pidfd if there is one, and

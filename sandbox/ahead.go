@@ -1,0 +1,51 @@
+package sandbox
+
+import (
+	"errors"
+
+	"github.com/jailrun/jailrun/sandbox/prog"
+)
+
+// forkAhead has init forked while this goroutine goes on to find out what init
+// has to do, if this is the first launch of a process. Where it cannot be done
+// the launch forks init itself, and says what is in the way.
+func (r *run) forkAhead() {
+	if r.waiting || r.cmd.Pool != nil {
+		return
+	}
+	group := -1
+	if r.group != nil {
+		group = r.group.InitFD()
+	}
+	var err error
+	if r.ahead, err = prog.ForkAhead(r.cmd.namespaces(), group); err != nil {
+		r.event("clone", "init is not forked ahead: "+err.Error(), 0)
+	}
+}
+
+// startInit starts the plan's program in the init that was forked ahead, or in
+// one of its own.
+func (r *run) startInit(binds []prog.Binding) (err error) {
+	p := r.plan.Program
+	if a := r.ahead; a != nil {
+		if r.proc, err = a.Start(p, binds); err == nil {
+			r.ahead = nil
+			return nil
+		}
+		if err := errors.Join(err, r.closeAhead()); !errors.Is(err, prog.ErrAhead) {
+			return err
+		}
+	}
+	r.proc, err = p.Start(binds)
+	return err
+}
+
+// closeAhead ends an init that was forked ahead and has no program.
+func (r *run) closeAhead() error {
+	a := r.ahead
+	r.ahead = nil
+	if a == nil {
+		return nil
+	}
+	return a.Close()
+}
