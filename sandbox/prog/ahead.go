@@ -61,7 +61,7 @@ func ForkAhead(flags uint64, group int) (*Ahead, error) {
 	h := a.arena.head()
 	h.ahead = true
 	h.kept.image(img, mem)
-	h.kept.heap = heapAround(unsafe.Pointer(a))
+	h.kept.omit = [2]span{heapAround(unsafe.Pointer(a)), img.data}
 	h.slot[SlotCtl], h.slot[SlotInitGroup] = int64(its), int64(group)
 	h.cloneInit = cloneArgs{flags: flags | unix.CLONE_PIDFD, pidfd: h.pidfdAddress()}
 	go func() {

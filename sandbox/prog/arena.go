@@ -66,7 +66,7 @@ type span struct{ lo, hi uintptr }
 type kept struct {
 	keep [maxKeep]span
 	top  uintptr // end of the address space
-	heap span    // what of it is not copied in the first place; see withhold
+	omit [2]span // what of it is not copied in the first place; see withhold
 }
 
 const maxKeep = 4 // image, arena, stack, thread pointer

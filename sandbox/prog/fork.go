@@ -51,7 +51,7 @@ func (p *Program) Start(bindings []Binding) (*Process, error) {
 		if big {
 			return proc.spawn(p.Flags, bindings)
 		}
-		return proc.fork(p.Flags, bindings)
+		return proc.fork(img, p.Flags, bindings)
 	})
 }
 
@@ -63,7 +63,7 @@ func (p *Program) StartChild(bindings []Binding) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.lay(img, false, 0, func(proc *Process) error { return proc.fork(p.Flags, bindings) })
+	return p.lay(img, false, 0, func(proc *Process) error { return proc.fork(img, p.Flags, bindings) })
 }
 
 // lay lays the program out in memory, with some more room, and starts it.
@@ -95,7 +95,7 @@ var launches atomic.Int64
 const maxCollisions = 3
 
 // fork starts the program as a child of this process.
-func (p *Process) fork(flags uint64, bindings []Binding) error {
+func (p *Process) fork(img imageInfo, flags uint64, bindings []Binding) error {
 	h := p.arena.head()
 	for _, b := range bindings {
 		h.slot[b.Slot] = int64(b.Fd)
@@ -103,7 +103,7 @@ func (p *Process) fork(flags uint64, bindings []Binding) error {
 	// The exit signal is 0: a program that waits for its own children does not
 	// meet ours (clone(2), __WCLONE), and gets no SIGCHLD.
 	h.cloneInit = cloneArgs{flags: flags | unix.CLONE_PIDFD, pidfd: h.pidfdAddress()}
-	h.kept.heap = heapAround(unsafe.Pointer(p))
+	h.kept.omit = [2]span{heapAround(unsafe.Pointer(p)), img.data}
 	pid, err := forkProgram(h)
 	if err != nil {
 		return err
@@ -177,6 +177,7 @@ var errBuildMode = errors.New("package prog is linked into a shared library or p
 // space ends.
 type imageInfo struct {
 	span span
+	data span // what of it can be written
 	top  uintptr
 }
 

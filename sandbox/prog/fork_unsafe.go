@@ -87,8 +87,9 @@ func findImage() (imageInfo, error) {
 		kind, flags                                 uint32
 		offset, vaddr, paddr, filesz, memsz, align_ uint64
 	}
-	const ptLoad, ptPhdr = 1, 6
+	const ptLoad, ptPhdr, pfWrite = 1, 6, 2
 	s := span{lo: ^uintptr(0)}
+	data := s
 	var bias uintptr
 	// The kernel gave the address; it lies outside the Go heap.
 	for _, p := range unsafe.Slice((*header)(unsafe.Add(nil, phdr)), phnum) {
@@ -98,14 +99,17 @@ func findImage() (imageInfo, error) {
 		case ptLoad:
 			s.lo = min(s.lo, uintptr(p.vaddr))
 			s.hi = max(s.hi, uintptr(p.vaddr+p.memsz))
+			if p.flags&pfWrite != 0 {
+				data = span{min(data.lo, uintptr(p.vaddr)), uintptr(p.vaddr + p.memsz)}
+			}
 		}
 	}
-	page := uintptr(os.Getpagesize())
-	s.lo, s.hi = (s.lo+bias)&^(page-1), (s.hi+bias+page-1)&^(page-1)
+	s, data = s.pages(bias), data.pages(bias)
 	f := interpret
 	if pc := **(**uintptr)(unsafe.Pointer(&f)); pc < s.lo || pc >= s.hi {
 		return imageInfo{}, errBuildMode
 	}
+	page := uintptr(os.Getpagesize())
 	// The kernel puts the name at the very end of the stack, with a null pointer
 	// above. Not a page more: Linux 6.1 has the vDSO above the stack, at random,
 	// one time in a hundred right above it, and a special mapping cannot be cut
@@ -114,5 +118,11 @@ func findImage() (imageInfo, error) {
 	for *(*byte)(unsafe.Add(nil, end-1-unsafe.Sizeof(execfn))) != 0 {
 		end++
 	}
-	return imageInfo{span: s, top: (end + page - 1) &^ (page - 1)}, nil
+	return imageInfo{span: s, data: data, top: (end + page - 1) &^ (page - 1)}, nil
+}
+
+// pages is the whole pages around what lies that much higher.
+func (s span) pages(higher uintptr) span {
+	page := uintptr(os.Getpagesize())
+	return span{(s.lo + higher) &^ (page - 1), (s.hi + higher + page - 1) &^ (page - 1)}
 }

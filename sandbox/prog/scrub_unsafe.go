@@ -45,24 +45,27 @@ func scrub(k *kept) syscall.Errno {
 	}
 }
 
-// withhold keeps the Go heap, but for the stack, out of the next fork, and with
-// MADV_DOFORK lets it in again. Init has no use for it, and the runner would have
-// to copy each page of it that it writes from then on, interrupting the other
-// CPUs for each. A spawner has no heap.
+// withhold keeps what is in omit, but for the stack and what the thread pointer
+// needs, out of the next fork, and with MADV_DOFORK lets it in again. Init has
+// no use for it, and the runner would have to copy each page of it that it
+// writes from then on, interrupting the other CPUs for each. A spawner has none.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
 func withhold(k *kept, advice uintptr) {
-	lo, hi := k.heap.lo, k.heap.hi
-	if lo == hi {
-		return
+	for i := range k.omit {
+		lo, hi := k.omit[i].lo, k.omit[i].hi
+		for j := keepStackAt; j <= keepThread; j++ {
+			if s := &k.keep[j]; s.lo >= lo && s.hi <= hi {
+				syscall.RawSyscall6(unix.SYS_MADVISE, lo, s.lo-lo, advice, 0, 0, 0)
+				lo = s.hi
+			}
+		}
+		if lo < hi {
+			syscall.RawSyscall6(unix.SYS_MADVISE, lo, hi-lo, advice, 0, 0, 0)
+		}
 	}
-	if s := &k.keep[keepStackAt]; s.lo >= lo && s.hi <= hi {
-		syscall.RawSyscall6(unix.SYS_MADVISE, lo, s.lo-lo, advice, 0, 0, 0)
-		lo = s.hi
-	}
-	syscall.RawSyscall6(unix.SYS_MADVISE, lo, hi-lo, advice, 0, 0, 0)
 }
 
 // The indices of kept.keep.
@@ -74,7 +77,8 @@ const (
 )
 
 // image fills in what is known before the fork: the program itself and the
-// memory shared with the child.
+// memory shared with the child. Of the program the child needs what cannot be
+// written: no step reads a variable, not even one of the runtime's.
 func (k *kept) image(img imageInfo, mem []byte) {
 	lo := uintptr(unsafe.Pointer(&mem[0]))
 	k.keep[keepImage], k.keep[keepArena], k.top = img.span, span{lo, lo + uintptr(len(mem))}, img.top
