@@ -13,11 +13,21 @@ import (
 )
 
 func main() {
+	deepen()
 	if ledAstray() {
 		fail(&console{w: os.Stderr}, "the job's program, or its interpreter, leads by /proc to jailrun itself", "name a program of the root")
 		os.Exit(exitCannotExecute)
 	}
 	os.Exit(jailrun(os.Args[1:]))
+}
+
+// deepen has the stack grow once, and not at four places on the way to a job's
+// launch, each of which copies it to new pages: 1.5 % of a run.
+//
+//go:noinline
+func deepen() byte {
+	var room [30 << 10]byte
+	return room[len(os.Args)&1]
 }
 
 // jailrun carries out a command line and returns the exit code.
