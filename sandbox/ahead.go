@@ -10,7 +10,7 @@ import (
 // has to do, if this is the first launch of a process. Where it cannot be done
 // the launch forks init itself, and says what is in the way.
 func (r *run) forkAhead() {
-	if r.waiting || r.cmd.Pool != nil {
+	if !r.cmd.ForkAhead || r.waiting || r.cmd.Pool != nil {
 		return
 	}
 	group := -1

@@ -72,6 +72,12 @@ type Cmd struct {
 	// that goes on would keep a zombie. A run with a group waits in any case.
 	LeaveInit bool
 
+	// ForkAhead lets the first Start of the process fork init from another
+	// thread, while it finds out what init has to do. It is for a program whose
+	// threads are alike in ids, namespaces, filters and whatever else a child
+	// inherits: false lets the thread fork that calls Start.
+	ForkAhead bool
+
 	run  *run
 	live atomic.Pointer[run] // from the success of Start to the return of Wait, for other goroutines
 }

@@ -88,6 +88,7 @@ func run(say *console, asked *words) (r *sandbox.Result, by unix.Signal, err err
 		// This process may be moved into a leaf of its own group, so that the
 		// kernel can hold limits below it.
 		c.Evacuate = true
+		c.ForkAhead = true
 		c.ImportImage = sibling.Importer(say.quiet)
 		c.BeforeClone = func() { <-watched }
 		c.TraceStartup = asked.has("trace-startup")

@@ -35,6 +35,7 @@ const aheadRoom = 256 << 10
 // and does nothing, in a process whose next launch takes a spawner. The caller
 // calls Start or Close, once.
 //
+// Which thread forks is not said: all must be alike in what a child inherits.
 // What this process changes of itself afterwards, as its umask, its directory
 // or its limits, init does not see.
 func ForkAhead(flags uint64, group int) (*Ahead, error) {
@@ -44,6 +45,10 @@ func ForkAhead(flags uint64, group int) (*Ahead, error) {
 	if big, err := isBig(); big || err != nil {
 		return nil, err
 	}
+	return forkAhead(flags, group)
+}
+
+func forkAhead(flags uint64, group int) (*Ahead, error) {
 	img, err := image()
 	if err != nil {
 		return nil, err

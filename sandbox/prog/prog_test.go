@@ -80,7 +80,7 @@ func startBy(t *testing.T, by func([]prog.Binding) (*prog.Process, error), out p
 	ow.Close()
 	unix.Close(ctl[1])
 	l := launched{proc, sr, os.NewFile(uintptr(ctl[0]), "ctl"), or}
-	t.Cleanup(func() { l.ctl.Close(); l.PidFd.Close(); _ = l.Release() })
+	t.Cleanup(func() { l.status.Close(); l.out.Close(); l.ctl.Close(); l.PidFd.Close(); _ = l.Release() })
 	return l
 }
 

@@ -1,0 +1,127 @@
+package prog_test
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/sandbox/prog"
+)
+
+func ahead(t *testing.T) *prog.Ahead {
+	t.Helper()
+	a, err := prog.ForkAheadAgain(allNamespaces, -1)
+	require.NoError(t, err)
+	return a
+}
+
+func TestAhead(t *testing.T) {
+	warm := minimal("/bin/true")
+	t.Run("poller and spawner", func(t *testing.T) { start(t, warm, warm.SlotNamed("stdout")).end(t) })
+	before := openFds(t)
+	a := ahead(t)
+	pid := a.Pid()
+	t.Run("launch", func(t *testing.T) {
+		p := minimal("/bin/sh", "-c", "echo pid $$ of $PPID; exit 7")
+		l := startBy(t, func(b []prog.Binding) (*prog.Process, error) { return a.Start(p, b) }, p.SlotNamed("stdout"))
+		assert.Equal(t, pid, l.Process.Pid)
+		status, out, r := l.end(t)
+		assert.Empty(t, status)
+		assert.Equal(t, "pid 2 of 1\n", out)
+		require.NotNil(t, r.Exit)
+		assert.Equal(t, 7, r.Exit.Status.ExitStatus())
+	})
+	assert.NoDirExists(t, "/proc/"+strconv.Itoa(pid), "it is reaped")
+	assert.Equal(t, before, openFds(t))
+}
+
+// TestAheadFails: a step that fails is told by its place in the whole program.
+func TestAheadFails(t *testing.T) {
+	a := ahead(t)
+	p := minimal("/no/such/program")
+	l := startBy(t, func(b []prog.Binding) (*prog.Process, error) { return a.Start(p, b) }, p.SlotNamed("stdout"))
+	status, _, _ := l.end(t)
+	f, err := prog.ParseFailure([]byte(status))
+	require.NoError(t, err)
+	s, ok := p.Step(f)
+	require.True(t, ok)
+	assert.Equal(t, "execve", s.Name)
+}
+
+// TestAheadWaits: until it has a program init holds nothing of this process but
+// its socket, and it goes when it is not wanted any more.
+func TestAheadWaits(t *testing.T) {
+	secret, err := os.Open("/etc/passwd")
+	require.NoError(t, err)
+	defer secret.Close()
+	before := openFds(t)
+	a := ahead(t)
+	dir := "/proc/" + strconv.Itoa(a.Pid())
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		wait, err := os.ReadFile(dir + "/wchan")
+		assert.NoError(c, err)
+		assert.NotEmpty(c, wait)
+		fds, err := os.ReadDir(dir + "/fd")
+		assert.NoError(c, err)
+		assert.Len(c, fds, 4)
+		for _, fd := range fds {
+			link, err := os.Readlink(dir + "/fd/" + fd.Name())
+			assert.NoError(c, err)
+			assert.True(c, strings.HasPrefix(link, "socket:"), link)
+		}
+	}, 20*time.Second, time.Millisecond)
+	require.NoError(t, a.Close())
+	assert.NoDirExists(t, dir)
+	assert.Equal(t, before, openFds(t))
+}
+
+// TestAheadOfNoUse: what it cannot take it does not take, and can be had without.
+func TestAheadOfNoUse(t *testing.T) {
+	other := minimal("/bin/true")
+	other.Flags &^= unix.CLONE_NEWNET
+	for name, p := range map[string]*prog.Program{
+		"other namespaces": other,
+		"too long":         minimal("/bin/true", strings.Repeat("x", prog.AheadRoom)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := ahead(t)
+			_, err := a.Start(p, nil)
+			require.ErrorIs(t, err, prog.ErrAhead)
+			require.NoError(t, a.Close())
+		})
+	}
+	t.Run("killed", func(t *testing.T) {
+		a := ahead(t)
+		require.NoError(t, unix.Kill(a.Pid(), unix.SIGKILL))
+		require.Eventually(t, func() bool {
+			state, err := os.ReadFile("/proc/" + strconv.Itoa(a.Pid()) + "/stat")
+			return err == nil && strings.Contains(string(state), ") Z ")
+		}, 20*time.Second, time.Millisecond)
+		_, err := a.Start(minimal("/bin/true"), nil)
+		require.ErrorIs(t, err, prog.ErrAhead)
+		require.NoError(t, a.Close())
+	})
+	t.Run("not forked", func(t *testing.T) {
+		a, err := prog.ForkAheadAgain(1<<63, -1)
+		require.NoError(t, err)
+		p := minimal("/bin/true")
+		p.Flags = 1 << 63
+		_, err = a.Start(p, nil)
+		require.ErrorIs(t, err, prog.ErrAhead)
+		require.ErrorIs(t, err, unix.EINVAL)
+		require.NoError(t, a.Close())
+	})
+}
+
+func openFds(t *testing.T) int {
+	t.Helper()
+	fds, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	return len(fds)
+}
