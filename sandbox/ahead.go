@@ -2,7 +2,9 @@ package sandbox
 
 import (
 	"errors"
+	"os"
 
+	"github.com/jailrun/jailrun/idmap"
 	"github.com/jailrun/jailrun/sandbox/prog"
 )
 
@@ -17,11 +19,22 @@ func (r *run) forkAhead() {
 	if r.group != nil {
 		group = r.group.InitFD()
 	}
-	var err error
-	if r.ahead, err = prog.ForkAhead(r.cmd.namespaces(), group); err != nil {
+	s := &r.cmd.Spec
+	p := &prog.Program{Flags: s.namespaces()}
+	noSub := func() (uid, gid []idmap.SubRange, err error) { return nil, nil, errNotYet }
+	id, err := chooseIdentity(s, &facts{uid: os.Geteuid(), gid: os.Getegid()}, noSub)
+	if err == nil && !id.written {
+		id.append(p)
+	}
+	if s.Net != NetHost {
+		appendLoopback(p)
+	}
+	if r.ahead, err = prog.ForkAhead(p, group); err != nil {
 		r.event("clone", "init is not forked ahead: "+err.Error(), 0)
 	}
 }
+
+var errNotYet = errors.New("the subordinate ids are not read yet")
 
 // startInit starts the plan's program in the init that was forked ahead, or in
 // one of its own.

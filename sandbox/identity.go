@@ -139,9 +139,9 @@ func (id *identity) append(p *prog.Program) {
 			{"/proc/self/gid_map", string(id.gid.Kernel())},
 		} {
 			p.AddInit(prog.StageIdentity,
-				prog.Open(w.path, unix.O_WRONLY, "O_WRONLY", 0, f),
-				prog.Write(f, []byte(w.text), strconv.Quote(w.text)),
-				prog.Close(f))
+				prog.Open(w.path, unix.O_WRONLY, "O_WRONLY", 0, f).Ahead(),
+				prog.Write(f, []byte(w.text), strconv.Quote(w.text)).Ahead(),
+				prog.Close(f).Ahead())
 		}
 		return
 	}

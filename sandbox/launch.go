@@ -56,10 +56,7 @@ func (r *run) start() error {
 	if err := s.check(); err != nil {
 		return wrap("spec", err)
 	}
-	var err error
-	if r.id, err = newID(); err != nil {
-		return wrap("survey", err)
-	}
+	r.id = newID()
 	// The helpers of a network get ready beside the survey; they start in a group.
 	if err := r.chooseTier(); err != nil {
 		return wrap("limits", err)

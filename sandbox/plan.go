@@ -177,7 +177,7 @@ func planned(s *Spec, f *facts, b build) (*Plan, error) {
 		p.FlagsText = strings.Replace(p.FlagsText, "CLONE_NEWNET|", "", 1)
 		pl.note("the network is the host's: what listens on its loopback and on abstract UNIX sockets can be reached")
 	} else {
-		pl.appendLoopback()
+		appendLoopback(p)
 	}
 	pl.appendFork(f, b)
 	rl, err := pl.rlimits(f)
@@ -201,15 +201,15 @@ func planned(s *Spec, f *facts, b build) (*Plan, error) {
 }
 
 // appendLoopback brings the loopback device up.
-func (pl *Plan) appendLoopback() {
-	sock := pl.Program.Slot("socket")
+func appendLoopback(p *prog.Program) {
+	sock := p.Slot("socket")
 	ifreq := make([]byte, 40) // struct ifreq: name, then flags
 	copy(ifreq, "lo")
 	ifreq[16] = unix.IFF_UP
-	pl.Program.AddInit(prog.StageNet,
-		prog.Call("socket", unix.SYS_SOCKET, prog.Bits(unix.AF_INET, "AF_INET"), prog.Bits(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, "SOCK_DGRAM|SOCK_CLOEXEC"), prog.Int(0)).Save(sock),
-		prog.Call("ioctl", unix.SYS_IOCTL, prog.Fd(sock), prog.Bits(unix.SIOCSIFFLAGS, "SIOCSIFFLAGS"), prog.Data(ifreq, "lo: IFF_UP")),
-		prog.Close(sock),
+	p.AddInit(prog.StageNet,
+		prog.Call("socket", unix.SYS_SOCKET, prog.Bits(unix.AF_INET, "AF_INET"), prog.Bits(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, "SOCK_DGRAM|SOCK_CLOEXEC"), prog.Int(0)).Save(sock).Ahead(),
+		prog.Call("ioctl", unix.SYS_IOCTL, prog.Fd(sock), prog.Bits(unix.SIOCSIFFLAGS, "SIOCSIFFLAGS"), prog.Data(ifreq, "lo: IFF_UP")).Ahead(),
+		prog.Close(sock).Ahead(),
 	)
 }
 

@@ -191,11 +191,7 @@ func cachedEntry(dir *os.File, text []byte, compiler string) *seccomp.Entry {
 // keepEntry writes an entry under a name of its own and then into place.
 func keepEntry(dir *os.File, text, encoded []byte) error {
 	name := entryName(text)
-	id, err := newID()
-	if err != nil {
-		return err
-	}
-	temp := name + "." + id
+	temp := name + "." + newID()
 	fd, err := unix.Openat(int(dir.Fd()), temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return &os.PathError{Op: "create", Path: temp, Err: err}

@@ -1,16 +1,16 @@
 package sandbox
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"os"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
 
 	"github.com/jailrun/jailrun/limits"
 	"github.com/jailrun/jailrun/sandbox/prog"
@@ -272,13 +272,11 @@ func (r *run) removeGroup() error {
 	return g.Remove()
 }
 
-func newID() (string, error) {
-	var b [8]byte
-	// crypto/rand would cost a program start-up time and 170 KB.
-	if _, err := unix.Getrandom(b[:], 0); err != nil {
-		return "", os.NewSyscallError("getrandom", err)
-	}
-	return hex.EncodeToString(b[:]), nil
+// newID is unique, and no secret. The runtime seeds its generator from what the
+// kernel gives every program (AT_RANDOM); the first getrandom of a process would
+// set up the vDSO's state, and crypto/rand cost more at the start, and 170 KB.
+func newID() string {
+	return hex.EncodeToString(binary.NativeEndian.AppendUint64(nil, rand.Uint64()))
 }
 
 // enforcement tells the ledger what holds the limits in this run.

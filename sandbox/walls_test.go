@@ -20,9 +20,8 @@ func runOn(tb testing.TB, c *Cmd, change func(*facts, *build)) (*Result, time.Du
 	tb.Helper()
 	r := &run{cmd: c, ctx: tb.Context(), began: limits.Now(), status: -1, ctl: -1, wake: -1, tier: TierWatchdog}
 	c.run = r
+	r.id = newID()
 	var err error
-	r.id, err = newID()
-	require.NoError(tb, err)
 	r.facts, err = survey(&c.Spec)
 	require.NoError(tb, err)
 	id, err := chooseIdentity(&c.Spec, r.facts, subordinate(r.facts.uid))

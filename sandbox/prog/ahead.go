@@ -1,9 +1,11 @@
 package prog
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +17,7 @@ import (
 // holds nothing but one end of a socket, and ends with this process.
 type Ahead struct {
 	flags  uint64
+	done   []Step
 	arena  *arena
 	sock   int // our end
 	forked chan struct{}
@@ -22,33 +25,37 @@ type Ahead struct {
 	err    error // of the fork
 }
 
-// ErrAhead reports an Ahead that cannot take the program: the namespaces are
-// others, the program is too long, or init could not be forked or was killed.
+// ErrAhead reports an Ahead that cannot take the program: its namespaces are
+// others, or what can be done ahead, it is too long, or init could not be
+// forked, failed or was killed.
 var ErrAhead = errors.New("the init that was forked ahead is of no use")
 
 // aheadRoom is what an Ahead has for its program, in bytes. Most need a fifth;
 // what is not used costs nothing.
 const aheadRoom = 256 << 10
 
-// ForkAhead begins to fork an init with the namespaces of flags, into the group
-// whose directory is open as group, -1 for that of this process. It returns nil,
-// and does nothing, in a process whose next launch takes a spawner. The caller
-// calls Start or Close, once.
+// ForkAhead begins to fork the init of a program: with its namespaces, and into
+// the group whose directory is open as group, -1 for that of this process. Init
+// does what p has, and ends if that fails; the program to come has the same steps
+// and more. ForkAhead returns nil, and does nothing, in a process that has
+// launched before: its launches take a spawner. The caller calls Start or Close,
+// once.
 //
-// Which thread forks is not said: all must be alike in what a child inherits.
-// What this process changes of itself afterwards, as its umask, its directory
-// or its limits, init does not see.
-func ForkAhead(flags uint64, group int) (*Ahead, error) {
+// It is for a process that has little in memory, for all of it is copied (see
+// BigProcess). Which thread forks is not said: all must be alike in what a child
+// inherits. What this process changes of itself afterwards, as its umask, its
+// directory or its limits, init does not see.
+func ForkAhead(p *Program, group int) (*Ahead, error) {
 	if launches.Load() > 0 {
 		return nil, nil //nolint:nilnil // nothing to do is no error
 	}
-	if big, err := isBig(); big || err != nil {
-		return nil, err
-	}
-	return forkAhead(flags, group)
+	return forkAhead(p, group)
 }
 
-func forkAhead(flags uint64, group int) (*Ahead, error) {
+func forkAhead(p *Program, group int) (*Ahead, error) {
+	if _, err := p.size(); err != nil {
+		return nil, err
+	}
 	img, err := image()
 	if err != nil {
 		return nil, err
@@ -62,13 +69,14 @@ func forkAhead(flags uint64, group int) (*Ahead, error) {
 		return nil, errors.Join(err, unix.Munmap(mem))
 	}
 	launches.Add(1)
-	a := &Ahead{flags: flags, arena: freshArena(mem), sock: ours, forked: make(chan struct{})}
+	a := &Ahead{flags: p.Flags, done: p.Init, arena: freshArena(mem), sock: ours, forked: make(chan struct{})}
 	h := a.arena.head()
-	h.ahead = true
+	h.first, h.nFirst = a.arena.table(p.Init, []Step{Call("program", opProgram)}, false)
+	h.nFirst++
 	h.kept.image(img, mem)
 	h.kept.omit = [2]span{heapAround(unsafe.Pointer(a)), img.data}
 	h.slot[SlotCtl], h.slot[SlotInitGroup] = int64(its), int64(group)
-	h.cloneInit = cloneArgs{flags: flags | unix.CLONE_PIDFD, pidfd: h.pidfdAddress()}
+	h.cloneInit = cloneArgs{flags: p.Flags | unix.CLONE_PIDFD, pidfd: h.pidfdAddress()}
 	go func() {
 		a.pid, a.err = forkProgram(h)
 		unix.Close(its)
@@ -85,10 +93,10 @@ func (a *Ahead) Start(p *Program, bindings []Binding) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.Flags != a.flags || size > aheadRoom {
+	if p.Flags != a.flags || a.arena.used+size > aheadRoom || !a.didFor(p) {
 		return nil, ErrAhead
 	}
-	a.arena.lay(p)
+	a.arena.lay(p, true)
 	<-a.forked
 	if a.err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAhead, a.err)
@@ -100,6 +108,30 @@ func (a *Ahead) Start(p *Program, bindings []Binding) (*Process, error) {
 	}
 	unix.Close(a.sock)
 	return &Process{Pid: a.pid, PidFd: os.NewFile(uintptr(h.pidfd), "pidfd"), arena: a.arena}, nil
+}
+
+// didFor reports whether what has been done is what p wants done ahead.
+func (a *Ahead) didFor(p *Program) bool {
+	n := 0
+	for i := range p.Init {
+		s := &p.Init[i]
+		if !s.ahead {
+			continue
+		}
+		if n >= len(a.done) || !s.does(&a.done[n]) {
+			return false
+		}
+		n++
+	}
+	return n == len(a.done)
+}
+
+// does reports whether two steps make the same call with the same arguments,
+// with descriptors in whatever slots.
+func (s *Step) does(t *Step) bool {
+	return s.nr == t.nr && slices.EqualFunc(s.Args, t.Args, func(x, y Arg) bool {
+		return x.kind == y.kind && (x.n == y.n || x.kind == argSlot) && x.str == y.str && bytes.Equal(x.data, y.data)
+	})
 }
 
 // Close ends an init that was given no program, and reaps it.

@@ -14,9 +14,11 @@ import (
 	"github.com/jailrun/jailrun/sandbox/prog"
 )
 
+// ahead forks the init of a minimal program, which writes its maps ahead.
 func ahead(t *testing.T) *prog.Ahead {
 	t.Helper()
-	a, err := prog.ForkAheadAgain(allNamespaces, -1)
+	p := minimal("")
+	a, err := prog.ForkAheadAgain(&prog.Program{Flags: p.Flags, Init: p.Init[:9]}, -1)
 	require.NoError(t, err)
 	return a
 }
@@ -64,9 +66,6 @@ func TestAheadWaits(t *testing.T) {
 	a := ahead(t)
 	dir := "/proc/" + strconv.Itoa(a.Pid())
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
-		wait, err := os.ReadFile(dir + "/wchan")
-		assert.NoError(c, err)
-		assert.NotEmpty(c, wait)
 		fds, err := os.ReadDir(dir + "/fd")
 		assert.NoError(c, err)
 		assert.Len(c, fds, 4)
@@ -75,6 +74,13 @@ func TestAheadWaits(t *testing.T) {
 			assert.NoError(c, err)
 			assert.True(c, strings.HasPrefix(link, "socket:"), link)
 		}
+		maps, err := os.ReadFile(dir + "/maps")
+		assert.NoError(c, err)
+		assert.NotContains(c, string(maps), "[heap]")
+		assert.LessOrEqual(c, strings.Count(string(maps), "\n"), 8, "the program, the table, the stack and what is the kernel's: %s", maps)
+		uids, err := os.ReadFile(dir + "/uid_map")
+		assert.NoError(c, err)
+		assert.Equal(c, []string{"0", strconv.Itoa(os.Getuid()), "1"}, strings.Fields(string(uids)))
 	}, 20*time.Second, time.Millisecond)
 	require.NoError(t, a.Close())
 	assert.NoDirExists(t, dir)
@@ -85,7 +91,14 @@ func TestAheadWaits(t *testing.T) {
 func TestAheadOfNoUse(t *testing.T) {
 	other := minimal("/bin/true")
 	other.Flags &^= unix.CLONE_NEWNET
+	less, more, changed := minimal("/bin/true"), minimal("/bin/true"), minimal("/bin/true")
+	less.Init = less.Init[1:]
+	more.AddInit(prog.StageNet, more.Init[0])
+	changed.Init[4] = prog.Write(changed.SlotNamed("file"), []byte("0 1 1\n"), "").Ahead()
 	for name, p := range map[string]*prog.Program{
+		"less to do ahead": less,
+		"more to do ahead": more,
+		"another map":      changed,
 		"other namespaces": other,
 		"too long":         minimal("/bin/true", strings.Repeat("x", prog.AheadRoom)),
 	} {
@@ -99,24 +112,38 @@ func TestAheadOfNoUse(t *testing.T) {
 	t.Run("killed", func(t *testing.T) {
 		a := ahead(t)
 		require.NoError(t, unix.Kill(a.Pid(), unix.SIGKILL))
-		require.Eventually(t, func() bool {
-			state, err := os.ReadFile("/proc/" + strconv.Itoa(a.Pid()) + "/stat")
-			return err == nil && strings.Contains(string(state), ") Z ")
-		}, 20*time.Second, time.Millisecond)
+		zombie(t, a.Pid())
 		_, err := a.Start(minimal("/bin/true"), nil)
 		require.ErrorIs(t, err, prog.ErrAhead)
 		require.NoError(t, a.Close())
 	})
-	t.Run("not forked", func(t *testing.T) {
-		a, err := prog.ForkAheadAgain(1<<63, -1)
-		require.NoError(t, err)
+	t.Run("a step fails", func(t *testing.T) {
 		p := minimal("/bin/true")
-		p.Flags = 1 << 63
+		p.Init[0] = prog.Open("/no/such/file", 0, "", 0, p.SlotNamed("file")).Ahead()
+		a, err := prog.ForkAheadAgain(&prog.Program{Flags: p.Flags, Init: p.Init[:9]}, -1)
+		require.NoError(t, err)
+		zombie(t, a.Pid())
 		_, err = a.Start(p, nil)
+		require.ErrorIs(t, err, prog.ErrAhead)
+		require.NoError(t, a.Close())
+	})
+	t.Run("not forked", func(t *testing.T) {
+		a, err := prog.ForkAheadAgain(&prog.Program{Flags: 1 << 63}, -1)
+		require.NoError(t, err)
+		_, err = a.Start(&prog.Program{Flags: 1 << 63}, nil)
 		require.ErrorIs(t, err, prog.ErrAhead)
 		require.ErrorIs(t, err, unix.EINVAL)
 		require.NoError(t, a.Close())
 	})
+}
+
+// zombie waits for the end of a child that nobody has reaped.
+func zombie(t *testing.T, pid int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		state, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+		return err == nil && strings.Contains(string(state), ") Z ")
+	}, 20*time.Second, time.Millisecond)
 }
 
 func openFds(t *testing.T) int {

@@ -9,9 +9,9 @@ import (
 
 // All of this runs in the forked child: the rules of run_unsafe.go hold.
 
-// awaitProgram closes all that came along by the fork, and waits for the descriptors
-// of a program, which stands in the arena by then. The end of file, that is the
-// end of the runner or of its interest, ends the process.
+// awaitProgram gives up all that came along by the fork, and waits for the
+// descriptors of a program, which stands in the arena by then. The end of file,
+// that is the end of the runner or of its interest, ends the process.
 //
 //go:nosplit
 //go:norace
@@ -22,6 +22,10 @@ func awaitProgram(h *head) {
 		syscall.RawSyscall6(unix.SYS_DUP3, sock, n, 0, 0, 0, 0)
 	}
 	closeReceived(int64(sock))
+	if scrub(&h.kept) != 0 {
+		exit(1)
+	}
+	h.trail[0].n = 0 // what follows is told
 	var b byte
 	m := &h.msg
 	m.vec = iovec{uintptr(unsafe.Pointer(&b)), 1}

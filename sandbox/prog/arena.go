@@ -43,14 +43,15 @@ type head struct {
 	nInit     uint32
 	nJob      uint32
 	calls     *call // init's list, the job's behind it
+	first     *call // what an Ahead does before it has a program
 	late      *call // the job's further list, written while it waits for it
 	nLate     uint32
+	nFirst    uint32
 	nBound    uint32
 	bound     [maxSlots]uint8 // slots of the descriptors that come with a spawner's request
 	maps      [2][2]uintptr   // uid_map and gid_map for a Nest to write: address and length
 	child     uintptr         // in a spawner: struct sigaction of SIG_DFL for SIGCHLD, else 0
 	keyring   bool            // the spawner has given it an empty one
-	ahead     bool            // init has to wait for its program; see Ahead
 	kept      kept
 	loop      reaper // init
 	msg       struct {
@@ -131,7 +132,7 @@ func newArena(p *Program, memfd bool, more int) (*arena, error) {
 	}
 	a := freshArena(mem)
 	a.file = file
-	a.lay(p)
+	a.lay(p, false)
 	return a, nil
 }
 
@@ -148,20 +149,31 @@ func freshArena(mem []byte) *arena {
 	return a
 }
 
-// lay lays the lists of p out, which must fit.
-func (a *arena) lay(p *Program) {
+// lay lays the lists of p out, which must fit, but for steps that an Ahead has
+// done.
+func (a *arena) lay(p *Program, done bool) {
 	h := a.head()
-	n := uintptr(len(p.Init) + len(p.Job))
-	table := a.alloc(n * unsafe.Sizeof(call{}))
-	h.nInit, h.nJob = uint32(len(p.Init)), uint32(len(p.Job))
-	h.calls = (*call)(unsafe.Pointer(&a.mem[table]))
-	calls := unsafe.Slice(h.calls, n)
-	for i := range p.Init {
-		a.put(&calls[i], &p.Init[i], i)
+	h.calls, h.nInit = a.table(p.Init, p.Job, done)
+	h.nJob = uint32(len(p.Job))
+}
+
+// table lays out one list behind the other. It returns how many of the first
+// there are.
+func (a *arena) table(init, job []Step, done bool) (*call, uint32) {
+	table := a.alloc(uintptr(len(init)+len(job)) * unsafe.Sizeof(call{}))
+	first := (*call)(unsafe.Pointer(&a.mem[table]))
+	calls := unsafe.Slice(first, len(init)+len(job))
+	n := 0
+	for i := range init {
+		if !done || !init[i].ahead {
+			a.put(&calls[n], &init[i], i)
+			n++
+		}
 	}
-	for i := range p.Job {
-		a.put(&calls[len(p.Init)+i], &p.Job[i], i)
+	for i := range job {
+		a.put(&calls[n+i], &job[i], i)
 	}
+	return first, uint32(n)
 }
 
 // shared maps memory that a forked child shares.

@@ -30,8 +30,8 @@ func minimal(argv ...string) *prog.Program {
 		{"/proc/self/uid_map", "0 " + strconv.Itoa(os.Getuid()) + " 1\n"},
 		{"/proc/self/gid_map", "0 " + strconv.Itoa(os.Getgid()) + " 1\n"},
 	} {
-		p.AddInit(prog.StageIdentity, prog.Open(w.path, unix.O_WRONLY, "O_WRONLY", 0, f),
-			prog.Write(f, []byte(w.text), w.text), prog.Close(f))
+		p.AddInit(prog.StageIdentity, prog.Open(w.path, unix.O_WRONLY, "O_WRONLY", 0, f).Ahead(),
+			prog.Write(f, []byte(w.text), w.text).Ahead(), prog.Close(f).Ahead())
 	}
 	mask := make([]byte, 8)
 	mask[2] = 1 // SIGCHLD is 17: bit 16

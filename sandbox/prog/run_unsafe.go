@@ -21,9 +21,6 @@ import (
 func rawLaunch(h *head) (pid uintptr, errno syscall.Errno) {
 	pid, errno = cloneInit(h)
 	if pid == 0 && errno == 0 {
-		if h.ahead {
-			awaitProgram(h)
-		}
 		interpret(h)
 	}
 	return pid, errno
@@ -90,6 +87,9 @@ func interpret(h *head) {
 		stage  = uint8(nStages)
 		denied syscall.Errno // an earlier execve candidate that exists but may not run
 	)
+	if h.nFirst != 0 {
+		c, n = h.first, h.nFirst
+	}
 	for ; n > 0; n, c = n-1, (*call)(unsafe.Add(unsafe.Pointer(c), unsafe.Sizeof(call{}))) {
 		var r uintptr
 		var errno syscall.Errno
@@ -119,6 +119,11 @@ func interpret(h *head) {
 			await(h, c)
 			c = (*call)(unsafe.Add(unsafe.Pointer(h.late), -int(unsafe.Sizeof(call{}))))
 			n = h.nLate + 1
+			continue
+		case opProgram:
+			awaitProgram(h)
+			c = (*call)(unsafe.Add(unsafe.Pointer(h.calls), -int(unsafe.Sizeof(call{}))))
+			n, stage = h.nInit+1, uint8(nStages)
 			continue
 		case opServe:
 			serve(h, (*desk)(unsafe.Add(unsafe.Pointer(h), c.arg[0]-uintptr(unsafe.Pointer(h)))))

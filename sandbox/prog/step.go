@@ -119,6 +119,7 @@ type Step struct {
 	loopArg int   // argument that counts up, -1 for none
 	loopTo  uint64
 	inherit bool // a spawner's child has its effect already
+	ahead   bool // an Ahead may have done it before; see Step.Ahead
 	search  bool // one of several execve candidates: go on when not found
 }
 
@@ -145,6 +146,10 @@ func (s Step) Because(note string) Step { s.Note = note; return s }
 // About names the file of the caller's that the step is about.
 func (s Step) About(path string) Step { s.Of = path; return s }
 
+// Ahead marks a step of init's that depends on no other and on no descriptor of
+// the runner's, so that an [Ahead] can do it before the rest is known.
+func (s Step) Ahead() Step { s.ahead = true; return s }
+
 // Operations beside system calls. Their numbers lie above any system call.
 const (
 	opBase         = 1 << 20
@@ -159,6 +164,7 @@ const (
 	opAwait                        // arg0: slot to read a byte from, before the late steps
 	opServe                        // arg0: a desk; make system calls for the runner until it says to go on
 	opExit                         // end the process
+	opProgram                      // an Ahead's: wait for the program, and go on with that
 )
 
 // Search marks one of several candidates for execve: when its program does not
