@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-
 	"github.com/jailrun/jailrun/limits"
 	"github.com/jailrun/jailrun/sandbox/prog"
 )
