@@ -30,6 +30,11 @@ func (g *Group) Remove() error {
 
 func removeGroup(base dir, name string, patience time.Duration) error {
 	err := removeTree(base, name)
+	if err != nil && !errors.Is(err, unix.EBUSY) {
+		// What was short for a moment, descriptors or memory, leaves no group
+		// behind: nobody else would remove it before the next run.
+		err = removeTree(base, name)
+	}
 	if !errors.Is(err, unix.EBUSY) {
 		return err
 	}

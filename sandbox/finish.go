@@ -183,7 +183,7 @@ func (r *run) evidence(failure *Error) evidence {
 		e.cpu = limits.Opt[time.Duration]{Value: r.cpuWithoutGroup(), Known: r.exit != nil || r.watch != nil}
 	}
 	if e.exit == nil {
-		e.initStatus = r.initStatus()
+		e.initStatus, _, _ = r.initStatus() // without it the verdict has less to say
 	}
 	if r.watch != nil {
 		e.hostOOMs = r.watch.hostOOMs()
@@ -199,16 +199,28 @@ func (r *run) evidence(failure *Error) evidence {
 	return e
 }
 
-// initStatus peeks at how init ended; its parent may be a spawner, then it is
-// not known.
-func (r *run) initStatus() *unix.WaitStatus {
-	var ws unix.WaitStatus
-	pid, err := unix.Wait4(r.proc.Pid, &ws, unix.WALL, nil)
-	if err != nil || pid != r.proc.Pid {
-		return nil
+// initStatus waits for the end of an init that seems to be gone, and tells how
+// it ended: nil if its parent is a spawner, which has reaped it.
+func (r *run) initStatus() (ws *unix.WaitStatus, ended bool, err error) {
+	fds := []unix.PollFd{{Fd: int32(r.proc.PidFd.Fd()), Events: unix.POLLIN}}
+	for until := limits.Now() + initPatience; fds[0].Revents == 0; {
+		left := until - limits.Now()
+		if left <= 0 {
+			return nil, false, nil
+		}
+		if err := poll(fds, left); err != nil {
+			return nil, false, err
+		}
 	}
-	return &ws
+	ws = new(unix.WaitStatus)
+	if pid, err := unix.Wait4(r.proc.Pid, ws, unix.WALL, nil); err != nil || pid != r.proc.Pid {
+		ws = nil
+	}
+	return ws, true, nil
 }
+
+// initPatience is for the way from the end of init's descriptors to its own.
+const initPatience = time.Second
 
 // cpuWithoutGroup is the CPU time as init and the watchdog measured it. Init
 // knows all that was reaped, the watchdog also what nobody reaped.

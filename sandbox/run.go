@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -245,10 +246,16 @@ func (r *run) launchFailed(msg []byte) error {
 }
 
 // vanished is the error of an init that ended without a word. How it ended is
-// more use than the symptom; of a spawner's child it is not known.
+// more use than the symptom; of a spawner's child it is not known. A symptom can
+// also be a failure of this process's own, and init be well: then it is all that
+// there is to say.
 func (r *run) vanished(symptom error) error {
+	ws, ended, err := r.initStatus()
+	if err != nil || !ended {
+		return wrap("clone", cmp.Or(errors.Join(symptom, err), errSilent))
+	}
 	how := errInitGone
-	if ws := r.initStatus(); ws != nil {
+	if ws != nil {
 		how = fmt.Errorf("%w: %s", errInitGone, waitText(*ws))
 	}
 	return wrap("clone", errors.Join(how, symptom))
@@ -261,7 +268,10 @@ func waitText(ws unix.WaitStatus) string {
 	return "with exit code " + strconv.Itoa(ws.ExitStatus())
 }
 
-var errInitGone = errors.New("init ended before the job ran")
+var (
+	errInitGone = errors.New("init ended before the job ran")
+	errSilent   = errors.New("init and the job have closed the pipe on which they tell of failures, and go on")
+)
 
 // poke makes the loop look around. Any goroutine may call it at any time, also
 // when the run is over.

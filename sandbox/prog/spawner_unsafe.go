@@ -166,16 +166,21 @@ func writeMap(h *spawnHead, pid uintptr, kind byte, text *[2]uintptr) bool {
 }
 
 // closeReceived really closes every descriptor but the socket and its three
-// copies.
+// copies, or ends the process: the end of file on a status pipe of which it kept
+// the other end would never come.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
 func closeReceived(fd int64) {
 	if fd > firstFree {
-		syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, firstFree, uintptr(fd-1), 0, 0, 0, 0)
+		if _, _, errno := syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, firstFree, uintptr(fd-1), 0, 0, 0, 0); errno != 0 {
+			exit(1)
+		}
 	}
-	syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, uintptr(fd+1), 1<<31-1, 0, 0, 0, 0)
+	if _, _, errno := syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, uintptr(fd+1), 1<<31-1, 0, 0, 0, 0); errno != 0 {
+		exit(1)
+	}
 }
 
 // firstFree is the lowest number of a descriptor that a program may be given:
