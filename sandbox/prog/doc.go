@@ -26,6 +26,10 @@
 // The end of file on init's ctl socket means that the runner is gone: init
 // exits and the kernel kills what is left in its pid namespace.
 //
+// [ForkAhead] clones init before there is a program, from another thread: the
+// kernel takes as long for the namespaces as the runner for the program. Init
+// then waits at the top of its list for the descriptors, holding nothing.
+//
 // Decision: the child is a copy of the runner, not a second program. Every
 // further start of a Go program costs about 2 ms, a C helper would have to be
 // shipped and found. The price is this package's unsafe code and two
