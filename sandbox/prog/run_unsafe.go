@@ -50,8 +50,10 @@ func cloneInit(h *head) (pid uintptr, errno syscall.Errno) {
 		withhold(&h.kept, unix.MADV_DOFORK)
 		return pid, errno
 	}
-	if h.child != 0 { // a spawner ignores SIGCHLD, init must not
-		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), h.child, 0, 8, 0, 0)
+	if h.child != 0 { // a spawner ignores SIGCHLD, init must not, or it would never see the job's end
+		if _, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), h.child, 0, 8, 0, 0); errno != 0 {
+			exit(1)
+		}
 	}
 	return pid, errno
 }
