@@ -18,10 +18,7 @@ import (
 //go:nocheckptr
 func awaitProgram(h *head) {
 	sock := uintptr(h.slot[SlotCtl])
-	for n := range uintptr(firstFree) { // so that nothing received lands there
-		syscall.RawSyscall6(unix.SYS_DUP3, sock, n, 0, 0, 0, 0)
-	}
-	closeReceived(int64(sock))
+	holdOnly(int64(sock))
 	if scrub(&h.kept) != 0 {
 		exit(1)
 	}

@@ -94,10 +94,7 @@ func retire(h *spawnHead) {
 			exit(1)
 		}
 	}
-	for n := range uintptr(firstFree) { // so that nothing received lands there
-		syscall.RawSyscall6(unix.SYS_DUP3, uintptr(h.sock), n, 0, 0, 0, 0)
-	}
-	closeReceived(h.sock)
+	holdOnly(h.sock)
 	name := [16]byte{'j', 'a', 'i', 'l', 'r', 'u', 'n', '-', 's', 'p', 'a', 'w', 'n', 'e', 'r'}
 	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name)), 0, 0, 0, 0)
 	root := [2]byte{'/'}
@@ -163,6 +160,21 @@ func writeMap(h *spawnHead, pid uintptr, kind byte, text *[2]uintptr) bool {
 	n, _, errno := syscall.RawSyscall6(unix.SYS_WRITE, fd, text[0], text[1], 0, 0, 0)
 	syscall.RawSyscall6(unix.SYS_CLOSE, fd, 0, 0, 0, 0, 0)
 	return errno == 0 && n == text[1]
+}
+
+// holdOnly closes all that came along by the fork but the socket, which also
+// takes the places below firstFree, so that nothing received lands there.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func holdOnly(sock int64) {
+	for n := range uintptr(firstFree) {
+		if _, _, errno := syscall.RawSyscall6(unix.SYS_DUP3, uintptr(sock), n, 0, 0, 0, 0); errno != 0 {
+			exit(1)
+		}
+	}
+	closeReceived(sock)
 }
 
 // closeReceived really closes every descriptor but the socket and its three
