@@ -24,6 +24,7 @@ type Report struct {
 	Machine    string              `json:"machine"`
 	CPUs       int                 `json:"cpus"`
 	Rounds     int                 `json:"rounds"`
+	Realtime   bool                `json:"realtime,omitempty"`
 	Contenders []Sum               `json:"contenders"`
 	Missing    []Missing           `json:"missing,omitempty"`
 	Goals      []Goal              `json:"goals,omitempty"`
@@ -120,7 +121,7 @@ func (r *Report) Print(w io.Writer) error {
 			versions = append(versions, c.Version)
 		}
 	}
-	fmt.Fprintf(&b, "Linux %s, %s, %d CPUs; %s; unprivileged user; caches warm.\n\n", r.Kernel, r.Machine, r.CPUs, strings.Join(versions, ", "))
+	fmt.Fprintf(&b, "Linux %s, %s, %d CPUs; %s; unprivileged user; caches warm%s.\n\n", r.Kernel, r.Machine, r.CPUs, strings.Join(versions, ", "), map[bool]string{true: "; real-time priority"}[r.Realtime])
 	fmt.Fprintf(&b, "| whole process, %d runs each, taking turns | p50 | p95 | p99 | CPU | jailrun : it |\n|---|---|---|---|---|---|\n", r.Rounds)
 	for _, c := range r.Contenders {
 		fmt.Fprintf(&b, "| %s: %s | %s | %s | %s | %s | %.2f |\n", c.Name, c.About, ms(c.P50), ms(c.P95), ms(c.P99), ms(c.CPU), c.Ratio)

@@ -51,6 +51,7 @@ func run(ctx context.Context, args []string) error {
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.Jailrun, "jailrun", "", "the program to measure (default: that beside this one)")
 	flags.IntVar(&o.Rounds, "rounds", 300, "how often each contender runs")
+	flags.BoolVar(&o.Realtime, "realtime", false, "at real-time priority, undisturbed by other work; needs root or ulimit -r")
 	flags.StringVar(&only, "only", "", "names of contenders, with commas (default: all)")
 	flags.StringVar(&jsonFile, "json", "", "also write all of it to this new file")
 	flags.StringVar(&htmlFile, "html", "", "also write a page with distributions and stages to this new file")
