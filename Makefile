@@ -17,7 +17,7 @@ GO_BUILD = go build -trimpath -ldflags '-s -w -X github.com/jailrun/jailrun/sand
 
 # The linker writes through a mapping, page by page, and so lies the program in
 # the page cache; as a copy, as an installer makes it, it starts 7 % faster.
-RELAY = for f in bin/*; do cp -p "$$f" "$$f~" && mv "$$f~" "$$f"; done
+RELAY = rm -f bin/*~; for f in bin/*; do cp -p "$$f" "$$f~"; mv "$$f~" "$$f"; done
 
 .PHONY: help
 help: ## print this
@@ -56,7 +56,7 @@ test-all: test ## also a slow machine, four kernels, whole matrices, 10000 jobs,
 	go test -count=1 -timeout 30m ./tests/vm -lanes=systemd,qemu
 	go run ./tests/lanes -timeout 15m qemu matrix
 	go run ./tests/lanes -timeout 15m -pkg tests/attacks uml systemd qemu
-	JAILRUN_TEST_ALL=1 JAILRUN_TEST_TIMEOUT=60m scripts/test ./tests/attacks ./tests/crash ./tests/soak
+	JAILRUN_TEST_ALL=1 JAILRUN_TEST_TIMEOUT=60m scripts/test ./tests ./tests/attacks ./tests/crash ./tests/soak
 	go run ./tests/lanes -timeout 15m -pkg '^./tests/soak$$' uml
 	JAILRUN_CORPUS_RUNS=20 go run ./tests/lanes -pkg tests/corpus -timeout 90m host uml systemd
 	scripts/fuzz 1m

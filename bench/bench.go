@@ -82,7 +82,11 @@ func startAt(cmd *exec.Cmd, realtime bool) error {
 		return fmt.Errorf("--realtime: %w (it needs root, or ulimit -r)", os.NewSyscallError("sched_setattr", err))
 	}
 	err = cmd.Start()
-	return errors.Join(err, os.NewSyscallError("sched_setattr", unix.SchedSetAttr(0, now, 0)))
+	back := os.NewSyscallError("sched_setattr", unix.SchedSetAttr(0, now, 0))
+	if err == nil && back != nil {
+		err = errors.Join(cmd.Process.Kill(), cmd.Wait())
+	}
+	return errors.Join(err, back)
 }
 
 // Child is the part that runs without privileges.

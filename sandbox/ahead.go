@@ -53,6 +53,12 @@ func (r *run) startInit(binds []prog.Binding) (err error) {
 	return err
 }
 
+// lostAhead reports whether an attempt has failed because of what init did ahead.
+// An ordinary launch does the same, and says what went wrong.
+func (r *run) lostAhead() bool {
+	return r.proc != nil && !r.proc.Took() && r.ctx.Err() == nil
+}
+
 // closeAhead ends an init that was forked ahead and has no program.
 func (r *run) closeAhead() error {
 	a := r.ahead

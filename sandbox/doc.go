@@ -21,10 +21,10 @@
 //
 // # Order of a launch
 //
-// clone with all namespaces, into the run's group · id maps · take hold of the
-// user's sources · tmpfs, the host's directories, overlays, /proc · pivot_root
-// and let go of the host · masks, the user's trees and files · loopback ·
-// scrub · fork of the job. Then, side by side: init drops its rights, loads a
+// clone with all namespaces, into the run's group · id maps (and loopback, if
+// init is forked ahead) · take hold of the user's sources · tmpfs, the host's
+// directories, overlays, /proc · pivot_root and let go of the host · masks, the
+// user's trees and files · loopback · scrub · fork of the job. Then, side by side: init drops its rights, loads a
 // filter of a few calls, opens the gate; the job sets its limits, drops its
 // rights, waits at the gate, closes everything, loads its filter, and calls
 // execve. Package prog's comment draws the messages.

@@ -183,7 +183,7 @@ func (r *run) evidence(failure *Error) evidence {
 		e.cpu = limits.Opt[time.Duration]{Value: r.cpuWithoutGroup(), Known: r.exit != nil || r.watch != nil}
 	}
 	if e.exit == nil {
-		e.initStatus, _, _ = r.initStatus() // without it the verdict has less to say
+		e.initStatus, _, _ = r.initStatus(-1) // without it the verdict has less to say
 	}
 	if r.watch != nil {
 		e.hostOOMs = r.watch.hostOOMs()
@@ -199,13 +199,15 @@ func (r *run) evidence(failure *Error) evidence {
 	return e
 }
 
-// initStatus waits for the end of an init that seems to be gone, and tells how
+// initStatus waits so long for the end of init, below 0 for ever, and tells how
 // it ended: nil if its parent is a spawner, which has reaped it.
-func (r *run) initStatus() (ws *unix.WaitStatus, ended bool, err error) {
+func (r *run) initStatus(patience time.Duration) (ws *unix.WaitStatus, ended bool, err error) {
 	fds := []unix.PollFd{{Fd: int32(r.proc.PidFd.Fd()), Events: unix.POLLIN}}
-	for until := limits.Now() + initPatience; fds[0].Revents == 0; {
+	for until := limits.Now() + patience; fds[0].Revents == 0; {
 		left := until - limits.Now()
-		if left <= 0 {
+		if patience < 0 {
+			left = -1
+		} else if left <= 0 {
 			return nil, false, nil
 		}
 		if err := poll(fds, left); err != nil {
@@ -213,14 +215,11 @@ func (r *run) initStatus() (ws *unix.WaitStatus, ended bool, err error) {
 		}
 	}
 	ws = new(unix.WaitStatus)
-	if pid, err := unix.Wait4(r.proc.Pid, ws, unix.WALL, nil); err != nil || pid != r.proc.Pid {
+	if pid, err := unix.Wait4(r.proc.Pid, ws, unix.WALL|unix.WNOHANG, nil); err != nil || pid != r.proc.Pid {
 		ws = nil
 	}
 	return ws, true, nil
 }
-
-// initPatience is for the way from the end of init's descriptors to its own.
-const initPatience = time.Second
 
 // cpuWithoutGroup is the CPU time as init and the watchdog measured it. Init
 // knows all that was reaped, the watchdog also what nobody reaped.

@@ -133,13 +133,13 @@ func (id *identity) foreign(caller int) bool {
 func (id *identity) append(p *prog.Program) {
 	if !id.written {
 		f := p.Slot("map")
-		for _, w := range [...]struct{ path, text string }{
-			{"/proc/self/setgroups", "deny"},
-			{"/proc/self/uid_map", string(id.uid.Kernel())},
-			{"/proc/self/gid_map", string(id.gid.Kernel())},
+		for _, w := range [...]struct{ path, text, why string }{
+			{"/proc/self/setgroups", "deny", "jailrun does this and the maps before the rest is known"},
+			{"/proc/self/uid_map", string(id.uid.Kernel()), ""},
+			{"/proc/self/gid_map", string(id.gid.Kernel()), ""},
 		} {
 			p.AddInit(prog.StageIdentity,
-				prog.Open(w.path, unix.O_WRONLY, "O_WRONLY", 0, f).Ahead(),
+				prog.Open(w.path, unix.O_WRONLY, "O_WRONLY", 0, f).Ahead().Because(w.why),
 				prog.Write(f, []byte(w.text), strconv.Quote(w.text)).Ahead(),
 				prog.Close(f).Ahead())
 		}

@@ -105,6 +105,11 @@ func (r *run) start() error {
 		if !errors.As(err, &e) {
 			return err
 		}
+		if r.lostAhead() {
+			r.event("clone", "init ended ahead of its program, and is forked again", 0)
+			r.undo.run(&r.leftovers)
+			continue
+		}
 		again, why := r.fallback(&b, e)
 		if why != nil {
 			return wrap("root", why)

@@ -207,7 +207,8 @@ func appendLoopback(p *prog.Program) {
 	copy(ifreq, "lo")
 	ifreq[16] = unix.IFF_UP
 	p.AddInit(prog.StageNet,
-		prog.Call("socket", unix.SYS_SOCKET, prog.Bits(unix.AF_INET, "AF_INET"), prog.Bits(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, "SOCK_DGRAM|SOCK_CLOEXEC"), prog.Int(0)).Save(sock).Ahead(),
+		prog.Call("socket", unix.SYS_SOCKET, prog.Bits(unix.AF_INET, "AF_INET"), prog.Bits(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, "SOCK_DGRAM|SOCK_CLOEXEC"), prog.Int(0)).Save(sock).Ahead().
+			Because("jailrun does this before the rest is known"),
 		prog.Call("ioctl", unix.SYS_IOCTL, prog.Fd(sock), prog.Bits(unix.SIOCSIFFLAGS, "SIOCSIFFLAGS"), prog.Data(ifreq, "lo: IFF_UP")).Ahead(),
 		prog.Close(sock).Ahead(),
 	)

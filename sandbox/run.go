@@ -250,7 +250,7 @@ func (r *run) launchFailed(msg []byte) error {
 // also be a failure of this process's own, and init be well: then it is all that
 // there is to say.
 func (r *run) vanished(symptom error) error {
-	ws, ended, err := r.initStatus()
+	ws, ended, err := r.initStatus(vanishPatience)
 	if err != nil || !ended {
 		return wrap("clone", cmp.Or(errors.Join(symptom, err), errSilent))
 	}
@@ -260,6 +260,9 @@ func (r *run) vanished(symptom error) error {
 	}
 	return wrap("clone", errors.Join(how, symptom))
 }
+
+// vanishPatience is for the way from the end of init's descriptors to its own.
+const vanishPatience = time.Second
 
 func waitText(ws unix.WaitStatus) string {
 	if ws.Signaled() {

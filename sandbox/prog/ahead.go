@@ -13,8 +13,9 @@ import (
 
 // An Ahead is an init that is forked before its program is known. To make the
 // namespaces takes the kernel about as long as its process takes to find out
-// what to put there, so both go on at once. Until it is given a program, init
-// holds nothing but one end of a socket, and ends with this process.
+// what to put there, so both go on at once. Init takes the first steps, and then
+// waits for the program, with nothing of this process but the end of a socket;
+// it ends with this process.
 type Ahead struct {
 	flags  uint64
 	done   []Step
@@ -25,9 +26,9 @@ type Ahead struct {
 	err    error // of the fork
 }
 
-// ErrAhead reports an Ahead that cannot take the program: its namespaces are
-// others, or what can be done ahead, it is too long, or init could not be
-// forked, failed or was killed.
+// ErrAhead reports an Ahead that cannot take a program. The program has other
+// namespaces or other first steps, or is too long; or init could not be forked,
+// failed at a step, or was killed.
 var ErrAhead = errors.New("the init that was forked ahead is of no use")
 
 // aheadRoom is what an Ahead has for its program, in bytes. Most need a fifth;
@@ -74,6 +75,9 @@ func forkAhead(p *Program, group int) (*Ahead, error) {
 	h.first, h.nFirst = a.arena.table(p.Init, []Step{Call("program", opProgram)}, false)
 	h.nFirst++
 	h.kept.image(img, mem)
+	// No step reads a variable, not even one of the runtime's. Where the compiler
+	// has put some between (as for coverage), init dies of it here, and the
+	// launch is an ordinary one.
 	h.kept.omit = [2]span{heapAround(unsafe.Pointer(a)), img.data}
 	h.slot[SlotCtl], h.slot[SlotInitGroup] = int64(its), int64(group)
 	h.cloneInit = cloneArgs{flags: p.Flags | unix.CLONE_PIDFD, pidfd: h.pidfdAddress()}
@@ -87,7 +91,8 @@ func forkAhead(p *Program, group int) (*Ahead, error) {
 
 // Start is [Program.Start], with the init that was forked ahead. After an
 // ErrAhead it can be had without; the caller calls Close then, as after any
-// other error.
+// other error. The same is true of a process of which nothing is heard and that
+// has not [Process.Took] it: what it failed at is not told.
 func (a *Ahead) Start(p *Program, bindings []Binding) (*Process, error) {
 	size, err := p.size()
 	if err != nil {

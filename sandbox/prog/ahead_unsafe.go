@@ -42,4 +42,5 @@ func awaitProgram(h *head) {
 		exit(1) // as RLIMIT_NOFILE or a security module can bring about
 	}
 	bindSlots(h, unsafe.Pointer(&m.ctrl[cmsgHead]))
+	h.took = 1
 }

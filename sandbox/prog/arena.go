@@ -32,9 +32,10 @@ type cloneArgs struct {
 }
 
 // head stands at the start of the arena. What init or the job writes while
-// both run has an owner, named behind it; the rest is written before the fork.
+// both run has an owner, named behind it; the rest is written before the fork,
+// or, for an Ahead, before the message that init waits for.
 type head struct {
-	slot      [maxSlots]int64 // each is written by the one list that saves it
+	slot      [maxSlots]int64 // each is written by the one list that saves it, or bound by a message
 	stamp     [MaxStamps]int64
 	trail     [2]trail // init's and the job's: each writes its own
 	cloneInit cloneArgs
@@ -47,8 +48,9 @@ type head struct {
 	late      *call // the job's further list, written while it waits for it
 	nLate     uint32
 	nFirst    uint32
+	took      uint32 // init: the program, after its first steps
 	nBound    uint32
-	bound     [maxSlots]uint8 // slots of the descriptors that come with a spawner's request
+	bound     [maxSlots]uint8 // slots of the descriptors that come with a message
 	maps      [2][2]uintptr   // uid_map and gid_map for a Nest to write: address and length
 	child     uintptr         // in a spawner: struct sigaction of SIG_DFL for SIGCHLD, else 0
 	keyring   bool            // the spawner has given it an empty one
@@ -68,6 +70,7 @@ type kept struct {
 	keep [maxKeep]span
 	top  uintptr // end of the address space
 	omit [2]span // what of it is not copied in the first place; see withhold
+	libc bool    // there is one: see keepThreadPointer
 }
 
 const maxKeep = 4 // image, arena, stack, thread pointer

@@ -28,7 +28,8 @@
 //
 // [ForkAhead] clones init before there is a program, from another thread: the
 // kernel takes as long for the namespaces as the runner for the program. Init
-// then waits at the top of its list for the descriptors, holding nothing.
+// takes the steps that are marked for it, lets go of all that it inherited, and
+// waits for the message that brings the descriptors of its program.
 //
 // Decision: the child is a copy of the runner, not a second program. Every
 // further start of a Go program costs about 2 ms, a C helper would have to be

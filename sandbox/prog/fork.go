@@ -51,7 +51,7 @@ func (p *Program) Start(bindings []Binding) (*Process, error) {
 		if big {
 			return proc.spawn(p.Flags, bindings)
 		}
-		return proc.fork(img, p.Flags, bindings)
+		return proc.fork(p.Flags, bindings)
 	})
 }
 
@@ -63,7 +63,7 @@ func (p *Program) StartChild(bindings []Binding) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.lay(img, false, 0, func(proc *Process) error { return proc.fork(img, p.Flags, bindings) })
+	return p.lay(img, false, 0, func(proc *Process) error { return proc.fork(p.Flags, bindings) })
 }
 
 // lay lays the program out in memory, with some more room, and starts it.
@@ -95,7 +95,7 @@ var launches atomic.Int64
 const maxCollisions = 3
 
 // fork starts the program as a child of this process.
-func (p *Process) fork(img imageInfo, flags uint64, bindings []Binding) error {
+func (p *Process) fork(flags uint64, bindings []Binding) error {
 	h := p.arena.head()
 	for _, b := range bindings {
 		h.slot[b.Slot] = int64(b.Fd)
@@ -103,13 +103,20 @@ func (p *Process) fork(img imageInfo, flags uint64, bindings []Binding) error {
 	// The exit signal is 0: a program that waits for its own children does not
 	// meet ours (clone(2), __WCLONE), and gets no SIGCHLD.
 	h.cloneInit = cloneArgs{flags: flags | unix.CLONE_PIDFD, pidfd: h.pidfdAddress()}
-	h.kept.omit = [2]span{heapAround(unsafe.Pointer(p)), img.data}
+	h.kept.omit[0] = heapAround(unsafe.Pointer(p))
 	pid, err := forkProgram(h)
 	if err != nil {
 		return err
 	}
 	p.Pid, p.PidFd = pid, os.NewFile(uintptr(h.pidfd), "pidfd")
 	return nil
+}
+
+// Took reports whether init has the program that it was given. It is false of an
+// [Ahead] that failed or was killed over what it did before.
+func (p *Process) Took() bool {
+	h := p.arena.head()
+	return h.first == nil || atomic.LoadUint32(&h.took) != 0
 }
 
 // Stamp returns time stamp i, CLOCK_MONOTONIC, or 0 if it was not reached.
@@ -164,6 +171,9 @@ func (p *Process) MainExit() *Exit {
 
 // Release unmaps the table on the runner's side. It must be called once.
 func (p *Process) Release() error {
+	if !p.Took() {
+		launches.Add(-1) // it was none
+	}
 	a := p.arena
 	p.arena = nil
 	return a.free()
@@ -178,7 +188,10 @@ var errBuildMode = errors.New("package prog is linked into a shared library or p
 type imageInfo struct {
 	span span
 	data span // what of it can be written
-	top  uintptr
+	libc bool // the C library is in use
+	// A dynamic loader has started the program, and left no C library.
+	loaded bool
+	top    uintptr
 }
 
 var image = sync.OnceValues(findImage)

@@ -18,11 +18,45 @@ func beforeFork()
 //go:linkname afterFork syscall.runtime_AfterFork
 func afterFork()
 
-// forkProgram and forkSpawner bracket a raw fork. Between beforeFork and
+// iscgo says whether the C library is in use. All threads are its own then.
+//
+//go:linkname iscgo runtime.iscgo
+var iscgo bool
+
+func forkProgram(h *head) (pid int, err error) {
+	awayFromLoader(func() { pid, err = launchHere(h) })
+	return pid, err
+}
+
+func forkSpawner(h *spawnHead) (pid int, err error) {
+	awayFromLoader(func() { pid, err = spawnHere(h) })
+	return pid, err
+}
+
+// awayFromLoader calls f in a thread of which the kernel expects no struct rseq
+// (rseq(2)): it kills a process that has given up that memory. A dynamic loader
+// registers one for the main thread, also of a program without the C library (a
+// position-independent one), and nothing says where.
+func awayFromLoader(f func()) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if img, err := image(); err != nil || !img.loaded || unix.Gettid() != unix.Getpid() {
+		f()
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	<-done
+}
+
+// launchHere and spawnHere bracket a raw fork. Between beforeFork and
 // afterFork only nosplit functions may be called: the runtime makes any growth
 // of the stack fatal there.
 
-func forkProgram(h *head) (int, error) {
+func launchHere(h *head) (int, error) {
 	runtime.LockOSThread()
 	syscall.ForkLock.Lock() // no descriptor of an os/exec in progress comes along
 	beforeFork()
@@ -33,7 +67,7 @@ func forkProgram(h *head) (int, error) {
 	return cloned(pid, errno)
 }
 
-func forkSpawner(h *spawnHead) (int, error) {
+func spawnHere(h *spawnHead) (int, error) {
 	runtime.LockOSThread()
 	syscall.ForkLock.Lock()
 	beforeFork()
@@ -65,7 +99,7 @@ func heapAround(p unsafe.Pointer) span {
 //
 //go:nocheckptr
 func findImage() (imageInfo, error) {
-	var phdr, phnum, execfn uintptr
+	var phdr, phnum, loader, execfn uintptr
 	aux, err := unix.Auxv()
 	if err != nil {
 		return imageInfo{}, err
@@ -76,6 +110,8 @@ func findImage() (imageInfo, error) {
 			phdr = kv[1]
 		case 5: // AT_PHNUM
 			phnum = kv[1]
+		case 7: // AT_BASE
+			loader = kv[1]
 		case 31: // AT_EXECFN, the highest thing on the first thread's stack
 			execfn = kv[1]
 		}
@@ -118,7 +154,7 @@ func findImage() (imageInfo, error) {
 	for *(*byte)(unsafe.Add(nil, end-1-unsafe.Sizeof(execfn))) != 0 {
 		end++
 	}
-	return imageInfo{span: s, data: data, top: (end + page - 1) &^ (page - 1)}, nil
+	return imageInfo{span: s, data: data, top: (end + page - 1) &^ (page - 1), libc: iscgo, loaded: loader != 0 && !iscgo}, nil
 }
 
 // pages is the whole pages around what lies that much higher.

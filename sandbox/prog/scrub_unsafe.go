@@ -45,10 +45,24 @@ func scrub(k *kept) syscall.Errno {
 	}
 }
 
-// withhold keeps what is in omit, but for the stack and what the thread pointer
-// needs, out of the next fork, and with MADV_DOFORK lets it in again. Init has
-// no use for it, and the runner would have to copy each page of it that it
-// writes from then on, interrupting the other CPUs for each. A spawner has none.
+// keepThreadPointer keeps the pages around the thread pointer, where the C library
+// has registered a struct rseq (glibc 2.35): the registration survives the fork,
+// and the kernel kills a process whose rseq area it cannot write (rseq(2)).
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func keepThreadPointer(k *kept) {
+	if k.libc {
+		tp := threadPointer() &^ (stackPage - 1)
+		k.keep[keepThread] = span{tp - 4*stackPage, tp + 4*stackPage}
+	}
+}
+
+// withhold keeps what is in omit, but for the stack, out of the next fork, and
+// with MADV_DOFORK lets it in again. Init has no use for it, and the runner would
+// have to copy each page of it that it writes from then on, interrupting the
+// other CPUs for each. A spawner has none.
 //
 //go:nosplit
 //go:norace
@@ -56,11 +70,11 @@ func scrub(k *kept) syscall.Errno {
 func withhold(k *kept, advice uintptr) {
 	for i := range k.omit {
 		lo, hi := k.omit[i].lo, k.omit[i].hi
-		for j := keepStackAt; j <= keepThread; j++ {
-			if s := &k.keep[j]; s.lo >= lo && s.hi <= hi {
+		if s := &k.keep[keepStackAt]; s.lo < hi && s.hi > lo {
+			if s.lo > lo {
 				syscall.RawSyscall6(unix.SYS_MADVISE, lo, s.lo-lo, advice, 0, 0, 0)
-				lo = s.hi
 			}
+			lo = s.hi
 		}
 		if lo < hi {
 			syscall.RawSyscall6(unix.SYS_MADVISE, lo, hi-lo, advice, 0, 0, 0)
@@ -77,9 +91,9 @@ const (
 )
 
 // image fills in what is known before the fork: the program itself and the
-// memory shared with the child. Of the program the child needs what cannot be
-// written: no step reads a variable, not even one of the runtime's.
+// memory shared with the child.
 func (k *kept) image(img imageInfo, mem []byte) {
 	lo := uintptr(unsafe.Pointer(&mem[0]))
 	k.keep[keepImage], k.keep[keepArena], k.top = img.span, span{lo, lo + uintptr(len(mem))}, img.top
+	k.libc = img.libc
 }

@@ -241,8 +241,11 @@ func (s *spawner) exchange(place []byte, fds []int) (answer, oob []byte, err err
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
-		if err != nil || n == 0 {
+		if err != nil {
 			return nil, nil, fmt.Errorf("%w: %w", errSpawnerGone, err)
+		}
+		if n == 0 {
+			return nil, nil, errSpawnerGone
 		}
 		return answer[:n], oob[:oobn], nil
 	}

@@ -1,5 +1,3 @@
-//go:build cgo
-
 #include "textflag.h"
 
 // func threadPointer() uintptr

@@ -15,8 +15,9 @@ func TestForkAdvice(t *testing.T) {
 	before := notForked(t)
 	p := minimal("/bin/true")
 	l := startBy(t, p.StartChild, p.SlotNamed("stdout"))
-	status, _, _ := l.end(t)
+	status, _, r := l.end(t)
 	assert.Empty(t, status)
+	require.NotNil(t, r.Exit)
 	assert.Equal(t, before, notForked(t))
 }
 
