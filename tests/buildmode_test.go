@@ -17,7 +17,7 @@ func TestBuildModes(t *testing.T) {
 	if os.Getenv("JAILRUN_TEST_ALL") == "" {
 		t.Skip("JAILRUN_TEST_ALL=1 builds jailrun in other ways, which compiles Go's library anew")
 	}
-	dir, err := os.MkdirTemp("", "jailrun-buildmode-")
+	dir, err := os.MkdirTemp("", "jailrun-buildmode-") //nolint:usetesting // another user has to get there
 	require.NoError(t, err)
 	defer os.RemoveAll(dir)
 	require.NoError(t, os.Chmod(dir, 0o755))
