@@ -28,8 +28,9 @@ func Importer(quiet bool) func(context.Context, string) (string, error) {
 		if quiet {
 			args = append(args, "-q")
 		}
-		cmd := exec.CommandContext(ctx, Path(program), append(args, "--", source)...)
+		cmd := exec.CommandContext(ctx, asThird, append(args, "--", source)...)
 		cmd.Args[0] = "jailrun-image"
+		cmd.ExtraFiles = []*os.File{program}
 		cmd.Stderr = os.Stderr
 		cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) } // it undoes what it has begun
 		id, err := cmd.Output()

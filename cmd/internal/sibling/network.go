@@ -102,18 +102,19 @@ func (n *Network) start(group *os.File) error {
 // spawn starts the program with the socket as its descriptor 3. It is not package
 // os that does: that would first start a child to learn what this kernel can.
 func spawn(program *os.File, args []string, socket *os.File, cgroup int) (pid int, err error) {
-	// By descriptor: what was checked is what runs. It must not have the number
-	// of one that the child gets.
-	fd, err := unix.FcntlInt(program.Fd(), unix.F_DUPFD_CLOEXEC, 16)
-	if err != nil {
-		return 0, os.NewSyscallError("fcntl", err)
-	}
-	defer unix.Close(fd)
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return 0, err
 	}
 	defer null.Close()
+	// By descriptor: what was checked is what runs. It must not have a number
+	// that the child gets, nor one of those right above what it is given: there
+	// package syscall puts, in the child, what lies in its way, without a look.
+	fd, err := unix.FcntlInt(program.Fd(), unix.F_DUPFD_CLOEXEC, int(max(null.Fd(), socket.Fd()))+8)
+	if err != nil {
+		return 0, os.NewSyscallError("fcntl", err)
+	}
+	defer unix.Close(fd)
 	attr := &syscall.ProcAttr{
 		Dir: "/", Env: netEnvironment(),
 		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), socket.Fd()}, // a pipe of the caller's is not to stay open behind us

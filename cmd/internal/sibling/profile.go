@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 
 	"github.com/jailrun/jailrun/sandbox"
@@ -31,7 +30,7 @@ func compileProfile(name string, text []byte, compiler string) ([]byte, error) {
 		return nil, err
 	}
 	defer own.Close()
-	cmd := exec.Command("/proc/self/fd/"+strconv.Itoa(3), "compile", "--name", name, "--compiler", compiler)
+	cmd := exec.Command(asThird, "compile", "--name", name, "--compiler", compiler)
 	cmd.Args[0] = program
 	cmd.ExtraFiles = []*os.File{own}
 	var out, say bytes.Buffer

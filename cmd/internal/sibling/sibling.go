@@ -32,6 +32,10 @@ func (e *Error) Unwrap() error { return e.err }
 // AT_EMPTY_PATH would.
 func Path(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
 
+// asThird executes what a child is given as its descriptor 3. Any other number
+// package syscall may have overwritten in the child by then.
+const asThird = "/proc/self/fd/3"
+
 // Find opens the program of that name beside our own, or in
 // ../libexec/jailrun. PATH and the current directory never count: they belong
 // to whoever calls us, and to the jobs that may write there. The error wraps
