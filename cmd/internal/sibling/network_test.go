@@ -2,6 +2,7 @@ package sibling
 
 import (
 	"io/fs"
+	"os"
 	"strings"
 	"testing"
 
@@ -24,6 +25,28 @@ func TestParseAnswer(t *testing.T) {
 	require.ErrorAs(t, err, &own)
 	assert.Equal(t, "do that", own.Hint())
 	assert.Equal(t, "it is so", own.Error())
+}
+
+// TestSpawn: whatever numbers the descriptors have that the child is given, it
+// executes the program.
+func TestSpawn(t *testing.T) {
+	program, err := os.Open("/bin/true")
+	require.NoError(t, err)
+	defer program.Close()
+	for range 40 { // each time all of them are one higher
+		one, err := os.Open("/dev/null")
+		require.NoError(t, err)
+		defer one.Close()
+		socket, err := os.Open("/dev/null")
+		require.NoError(t, err)
+		pid, err := spawn(program, nil, socket, -1)
+		require.NoError(t, err, "the socket is %d", socket.Fd())
+		require.NoError(t, socket.Close())
+		var status unix.WaitStatus
+		_, err = unix.Wait4(pid, &status, 0, nil)
+		require.NoError(t, err)
+		assert.Zero(t, status)
+	}
 }
 
 // FuzzParseAnswer: whatever the sibling says is an answer or an error with a text.
