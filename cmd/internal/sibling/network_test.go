@@ -33,13 +33,23 @@ func TestSpawn(t *testing.T) {
 	program, err := os.Open("/bin/true")
 	require.NoError(t, err)
 	defer program.Close()
-	for range 40 { // each time all of them are one higher
-		one, err := os.Open("/dev/null")
+	null := func() *os.File {
+		f, err := os.Open(os.DevNull)
 		require.NoError(t, err)
-		defer one.Close()
-		socket, err := os.Open("/dev/null")
-		require.NoError(t, err)
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	holes := []*os.File{null(), null(), null()}
+	for range 40 { // each time the socket is one higher, and there is room below it
+		null()
+		socket := null()
+		for _, f := range holes {
+			require.NoError(t, f.Close())
+		}
 		pid, err := spawn(program, nil, socket, -1)
+		for i := range holes {
+			holes[i] = null()
+		}
 		require.NoError(t, err, "the socket is %d", socket.Fd())
 		require.NoError(t, socket.Close())
 		var status unix.WaitStatus
