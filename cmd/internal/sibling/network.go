@@ -1,6 +1,7 @@
 package sibling
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -197,13 +198,18 @@ func (n *Network) checked() (string, error) {
 		return "", nil
 	}
 	n.checking = false
+	// Not whether it was started, at first: package syscall waits for the end of
+	// a program of which it cannot learn that it runs.
+	text, err := n.answer()
+	if !errors.Is(err, errUnanswered) {
+		return text, err
+	}
 	s := <-n.begun
 	n.begun <- s // Close asks again
-	if s.err != nil {
-		return "", s.err
-	}
-	return n.answer()
+	return "", cmp.Or(s.err, err)
 }
+
+var errUnanswered error = &Error{text: "jailrun-net ended without an answer"}
 
 // ask sends a request and waits for its answer. The sibling bounds its own
 // patience; if it dies, the socket ends.
@@ -239,7 +245,7 @@ func (n *Network) answer() (string, error) {
 		return "", err
 	}
 	if size == 0 {
-		return "", &Error{text: "jailrun-net ended without an answer"}
+		return "", errUnanswered
 	}
 	buf := make([]byte, size)
 	if _, err := read(buf, 0); err != nil {
