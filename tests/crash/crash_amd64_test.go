@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -111,6 +112,7 @@ func traced(t *testing.T, id hostdiff.Identity, o order, args ...string) (tr tra
 	}
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.Cancel = func() error { return whereIsIt(cmd.Process.Pid) }
 	cmd.WaitDelay = 10 * time.Second
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
@@ -132,6 +134,17 @@ func traced(t *testing.T, id hostdiff.Identity, o order, args ...string) (tr tra
 	require.NoError(t, json.Unmarshal(report, &tr), "%s", errs.String())
 	here.Ran(tr.PID)
 	return tr, out.String(), errs.String()
+}
+
+// whereIsIt has a runner that hangs say where: the Go runtime ends with the
+// stacks of all goroutines. Its tracer ends with it, or after a while.
+func whereIsIt(tracer int) error {
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", tracer, tracer))
+	for _, pid := range strings.Fields(string(children)) {
+		n, _ := strconv.Atoi(pid)
+		err = errors.Join(err, unix.Kill(n, unix.SIGABRT))
+	}
+	return err
 }
 
 // through is a run that comes through every stage and leaves somebody behind.
