@@ -140,7 +140,7 @@ func traced(t *testing.T, id hostdiff.Identity, o order, args ...string) (tr tra
 // stacks of all goroutines. Its tracer ends with it, or after a while.
 func whereIsIt(tracer int) error {
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", tracer, tracer))
-	for _, pid := range strings.Fields(string(children)) {
+	for pid := range strings.FieldsSeq(string(children)) {
 		n, _ := strconv.Atoi(pid)
 		err = errors.Join(err, unix.Kill(n, unix.SIGABRT))
 	}
