@@ -70,3 +70,15 @@ func poll(fds []unix.PollFd, timeout time.Duration) error {
 	}
 	return nil
 }
+
+// ring wakes who waits for an eventfd. Nobody would do it later, so a failure
+// is not taken for an answer; only a full counter is none, and has been rung.
+func ring(fd int) (err error) {
+	one := [8]byte{1}
+	for range 3 {
+		if _, err = unix.Write(fd, one[:]); err == nil || errors.Is(err, unix.EAGAIN) {
+			return nil
+		}
+	}
+	return os.NewSyscallError("write", err)
+}

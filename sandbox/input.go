@@ -154,8 +154,7 @@ func (in *input) stop() error {
 	if in.quit < 0 {
 		return nil
 	}
-	one := [8]byte{1}
-	_, err := unix.Write(in.quit, one[:])
+	err := ring(in.quit)
 	<-in.ended
 	return errors.Join(err, unix.Close(in.quit))
 }

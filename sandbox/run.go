@@ -282,8 +282,7 @@ func (r *run) poke() {
 	r.wakeLock.Lock()
 	defer r.wakeLock.Unlock()
 	if r.wake >= 0 {
-		one := [8]byte{1}
-		_, _ = unix.Write(r.wake, one[:])
+		_ = ring(r.wake)
 	}
 }
 
