@@ -10,8 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jailrun/jailrun/tests/lane"
 	"golang.org/x/sys/unix"
+
+	"github.com/jailrun/jailrun/tests/lane"
 )
 
 // unified is where the cgroup v2 hierarchy is mounted.
