@@ -105,12 +105,14 @@ func (r *laneRun) runSuite(ctx context.Context, p place, s suite) (outcome, erro
 	return o, err
 }
 
-// compare holds the number of skips against the table.
+// compare holds the number of skips against the table. A kernel of the matrix has the row of lane qemu, and may have
+// more than that.
 func (r *laneRun) compare(o outcome, out io.Writer) {
 	if !r.comparable() || r.update {
 		return
 	}
-	if want := r.table.get(r.lane, o.pkg); want != o.tally.holes() {
+	want := r.table.get(r.lane, o.pkg)
+	if o.tally.holes() > want || o.tally.holes() < want && !strings.Contains(r.lane, "-") {
 		r.ok = false
 		fmt.Fprintf(out, "lane %s: %s skipped %d tests, %s says %d:\n%s",
 			r.lane, o.pkg, o.tally.holes(), skipsFile, want, strings.Join(o.tally.reasons, ""))
