@@ -20,7 +20,7 @@ type entry struct {
 	lanes    []string
 	asked    []string // further lanes, in which it runs when -pkg names it
 	programs []string // built into bin/ beside the tests, which find them there
-	launches bool     // jobs, for which Linux 5.10 is too old (README)
+	launches bool     // jobs, for which Linux 5.10 is too old (README), or serves them
 }
 
 // tooOld is the lane of a kernel of which jailrun only has to say that no job can run there.
@@ -36,7 +36,7 @@ func packages() []entry {
 		{pkg: "./tests/lane", lanes: every},
 		{pkg: "./idmap", lanes: kernels},
 		{pkg: "./userns", lanes: kernels},
-		{pkg: "./limits", lanes: every},
+		{pkg: "./limits", lanes: every, launches: true},
 		{pkg: "./sandbox/prog", lanes: kernels},
 		{pkg: "./sandbox/seccomp", lanes: kernels},
 		{pkg: "./sandbox", lanes: every, launches: true},
