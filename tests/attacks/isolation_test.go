@@ -1,6 +1,7 @@
 package attacks
 
 import (
+	"context"
 	"io"
 	"net"
 	"os"
@@ -123,7 +124,8 @@ func TestLocks(t *testing.T) {
 	}
 	here.Each(t, func(t *testing.T, id hostdiff.Identity) {
 		job := []string{"-C", dir, "--cwd", "ro", "--wall", "60", "--", flock}
-		hold(t, here.Jailrun(t.Context(), id, append(job, "file", "-c", "echo held; read x")...))
+		// Not in the test's context, whose end would kill the runner, and leave its group to the next jailrun gc.
+		hold(t, here.Jailrun(context.WithoutCancel(t.Context()), id, append(job, "file", "-c", "echo held; read x")...))
 		run := here.Do(t, here.Jailrun(t.Context(), id, append(job, "-n", "file", "/bin/true")...))
 		assert.Equal(t, 0, run.Code, run.Stderr)
 	})

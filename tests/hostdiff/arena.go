@@ -41,7 +41,8 @@ type Arena struct {
 	root bool
 	auto error // why there is no Auto
 
-	runners sync.Map // pids of all that have run
+	runners sync.Map        // pids of all that have run
+	older   map[string]bool // groups that were there before
 }
 
 // arenaEnv tells the process inside of the new namespaces where it is.
@@ -93,7 +94,7 @@ func enter(m *testing.M, more []string) (int, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return 0, os.NewSyscallError("prctl", err)
 	}
-	Here = a
+	Here, a.older = a, olderGroups()
 	dying, _ := Dying()
 	code := m.Run()
 	return code, buried(dying)

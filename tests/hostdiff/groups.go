@@ -67,11 +67,24 @@ func (p Picture) groups(t testing.TB, a *Arena) {
 		if lane.Name() == "host" && strings.Count(strings.TrimPrefix(path, above), "/") > 3 {
 			return fs.SkipDir
 		}
-		if f := strings.Split(d.Name(), "-"); len(f) >= 5 && f[0] == "run" && a.ours(f[1]) {
+		if f := strings.Split(d.Name(), "-"); len(f) >= 5 && f[0] == "run" && a.ours(f[1]) && !a.older[path] {
 			p["group "+path] = ""
 		}
 		return nil
 	})
+}
+
+// olderGroups are what crashed runs of others have left: their pids may be those
+// of ours by now.
+func olderGroups() map[string]bool {
+	older := map[string]bool{}
+	if above, err := top(); err == nil {
+		left, _ := filepath.Glob(filepath.Join(above, "run-*"))
+		for _, path := range left {
+			older[path] = true
+		}
+	}
+	return older
 }
 
 // ours reports whether a runner of this pid is, or was, one that the tests of
