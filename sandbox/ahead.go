@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/jailrun/jailrun/idmap"
 	"github.com/jailrun/jailrun/sandbox/prog"
 )
@@ -32,6 +34,20 @@ func (r *run) forkAhead() {
 	if r.ahead, err = prog.ForkAhead(p, group); err != nil {
 		r.event("clone", "init is not forked ahead: "+err.Error(), 0)
 	}
+}
+
+// appendLoopback brings the loopback device up.
+func appendLoopback(p *prog.Program) {
+	sock := p.Slot("socket")
+	ifreq := make([]byte, 40) // struct ifreq: name, then flags
+	copy(ifreq, "lo")
+	ifreq[16] = unix.IFF_UP
+	p.AddInit(prog.StageNet,
+		prog.Call("socket", unix.SYS_SOCKET, prog.Bits(unix.AF_INET, "AF_INET"), prog.Bits(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, "SOCK_DGRAM|SOCK_CLOEXEC"), prog.Int(0)).Save(sock).Ahead().
+			Because("jailrun does this before the rest is known"),
+		prog.Call("ioctl", unix.SYS_IOCTL, prog.Fd(sock), prog.Bits(unix.SIOCSIFFLAGS, "SIOCSIFFLAGS"), prog.Data(ifreq, "lo: IFF_UP")).Ahead(),
+		prog.Close(sock).Ahead(),
+	)
 }
 
 var errNotYet = errors.New("the subordinate ids are not read yet")

@@ -200,20 +200,6 @@ func planned(s *Spec, f *facts, b build) (*Plan, error) {
 	return pl, pl.appendExec(s, io)
 }
 
-// appendLoopback brings the loopback device up.
-func appendLoopback(p *prog.Program) {
-	sock := p.Slot("socket")
-	ifreq := make([]byte, 40) // struct ifreq: name, then flags
-	copy(ifreq, "lo")
-	ifreq[16] = unix.IFF_UP
-	p.AddInit(prog.StageNet,
-		prog.Call("socket", unix.SYS_SOCKET, prog.Bits(unix.AF_INET, "AF_INET"), prog.Bits(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, "SOCK_DGRAM|SOCK_CLOEXEC"), prog.Int(0)).Save(sock).Ahead().
-			Because("jailrun does this before the rest is known"),
-		prog.Call("ioctl", unix.SYS_IOCTL, prog.Fd(sock), prog.Bits(unix.SIOCSIFFLAGS, "SIOCSIFFLAGS"), prog.Data(ifreq, "lo: IFF_UP")).Ahead(),
-		prog.Close(sock).Ahead(),
-	)
-}
-
 // appendFork adds what init does just before it forks the job, and its own
 // confinement after that.
 func (pl *Plan) appendFork(f *facts, b build) {
