@@ -38,7 +38,7 @@
 // that lives as long as it does.
 //
 // Decision: jailrun itself has init forked while it surveys the host
-// ([Cmd.ForkAhead]). That makes its whole process 8 % faster at real-time
+// ([Cmd.ForkAhead]). That makes its whole process 7 % faster at real-time
 // priority, and as much less at any other as the kernel leaves both on one CPU.
 //
 // Decision: a run waits in ppoll on a thread of its own, instead of in the
